@@ -1,0 +1,85 @@
+# Everything runs in .venv, which is made by the first command that needs it.
+# `make` or `make help` lists the commands.
+
+PROFILE ?= demo
+UPSTREAM ?=
+TASKS ?=
+PYTEST_ARGS ?=
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3)
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+# Byte code is written at first import: compiling all packages now would double the time.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+UPSTREAM_OPTION = $(if $(UPSTREAM),--upstream "$(UPSTREAM)")
+TASKS_OPTION = $(if $(TASKS),--tasks "$(TASKS)")
+
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+# glibc: keep freed memory for the next batch instead of returning it; training is about 10% faster.
+export MALLOC_MMAP_THRESHOLD_ := 1073741824
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
+
+.DEFAULT_GOAL := help
+.PHONY: help setup replicate data lab test test-full lint format lock clean clean-all
+
+help: ## show this list
+	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## install everything into .venv (redone only when the requirements change)
+	@echo "ready: .venv"
+
+replicate: $(STAMP) ## run all chapters; results under runs/<profile>/
+	@$(BIN)/python -m helpers replicate --profile "$(PROFILE)" $(UPSTREAM_OPTION) $(TASKS_OPTION)
+
+data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verify a copy)
+	@$(BIN)/python -m helpers data $(UPSTREAM_OPTION)
+
+lab: $(STAMP) ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+test: export MPLBACKEND := Agg
+test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)
+	@$(BIN)/python -m pytest -m "not full" $(PYTEST_ARGS)
+
+test-full: export MPLBACKEND := Agg
+test-full: lint ## lint, then all tests, also the long ones
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## check style, types, and that notebooks hold no outputs
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "run: make format"; exit 1; }
+	@$(BIN)/mypy
+	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --keep-id --verify $(NOTEBOOKS) \
+		|| { echo "notebooks with outputs, run: make format"; exit 1; }
+
+format: $(STAMP) ## sort imports, format code, strip notebook outputs
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+	@test -z "$(NOTEBOOKS)" || $(BIN)/nbstripout --keep-id $(NOTEBOOKS)
+
+lock: $(STAMP) ## write requirements.txt and environment.yml anew from pyproject.toml
+	@$(BIN)/python .ci/lock.py
+
+clean: ## remove results, built models and caches; keeps .venv and the downloaded data
+	rm -rf runs models build src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print | xargs rm -rf
+	rm -f .doit.db* .coverage
+
+clean-all: clean ## also remove .venv and data/upstream, after asking
+	@printf "Remove .venv and the downloaded data/upstream? [y/N] "; read answer; \
+	if [ "$$answer" = y ]; then rm -rf .venv data/upstream; echo removed; else echo kept; fi
+
+$(STAMP): requirements.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "Python 3.11, 3.12 or 3.13 is needed; '$(PYTHON)' is:" \
+			"$$("$(PYTHON)" --version 2>&1 | tail -n 1)"; \
+		echo "Install one and name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11"; \
+		exit 1; }
+	@echo "installing into .venv (once; some minutes)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP_INSTALL) -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@

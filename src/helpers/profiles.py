@@ -1,0 +1,153 @@
+"""Profiles: every setting of a run, read from ``config/profiles/<name>.yaml`` and checked.
+
+A profile says which data, which models and which settings a run uses. Unknown keys are refused,
+so that a misspelt setting never silently falls back to a default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+REPO = Path(__file__).resolve().parents[2]
+PROFILES = REPO / "config" / "profiles"
+
+
+class HelpersError(Exception):
+    """Base of every error whose message is meant for the user: it says what to do next."""
+
+
+class ProfileError(HelpersError):
+    """A profile is misspelt, incomplete, or asks for what this machine does not have."""
+
+
+class Strict(BaseModel):
+    """Pydantic base that refuses unknown keys and is immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Limit(Strict):
+    """Largest number of texts per split (``null``: all)."""
+
+    train: PositiveInt | None = None
+    validation: PositiveInt | None = None
+    test: PositiveInt | None = None
+
+
+class TaskPlan(Strict):
+    """What is done for a task, and what it does differently from the defaults.
+
+    `models` are evaluated as they are and fine-tuned, `base_only` only as they are.
+    `cross_validation`: also fine-tune on k - 1 of k folds and predict the fold left out.
+    """
+
+    models: list[str] = Field(min_length=1)
+    base_only: list[str] = Field(default_factory=list)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    cross_validation: PositiveInt | None = None
+
+
+class Finetuning(Strict):
+    """Fine-tuning settings: ``settings`` for all tasks, overridden by those of a task."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    tasks: dict[str, TaskPlan]
+
+
+Source = Literal["embedded", "upstream", "hub"]
+Baseline = Literal["majority", "predict-nothing", "tfidf-lr", "embeddings-lr", "zero-shot"]
+
+
+class Profile(Strict):
+    """One run's settings. See ``config/profiles/demo.yaml``, where each key is commented."""
+
+    name: str
+    title: str
+    data: Source
+    data_of_task: dict[str, Source] = Field(default_factory=dict)
+    tasks: list[str] = Field(min_length=1)
+    describe_only: list[str] = Field(default_factory=list)
+    seed: int
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "bfloat16"]
+    threads: PositiveInt
+    workers: PositiveInt
+    offline: bool
+    train_labels: Literal["gold", "verified", "majority"] = "gold"
+    limit: Limit = Limit()
+    bootstrap: PositiveInt
+    baselines: list[Baseline]
+    finetuning: Finetuning
+
+    def source(self, task: str) -> Source:
+        """Return where the texts of `task` come from."""
+        return self.data_of_task.get(task, self.data)
+
+    def plan(self, task: str) -> TaskPlan:
+        """Return the fine-tuning plan of `task`; refuse a task that the profile has none for."""
+        try:
+            return self.finetuning.tasks[task]
+        except KeyError:
+            raise ProfileError(
+                f"profile '{self.name}' has no finetuning.tasks.{task}: add it, or leave the "
+                f"task out with TASKS={','.join(self.finetuning.tasks)}"
+            ) from None
+
+
+def profile_names() -> list[str]:
+    """Return the names of the shipped profiles, sorted."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:
+    """Read and check a profile.
+
+    Parameters
+    ----------
+    name : name of a file in ``config/profiles`` (without ``.yaml``), or a path to a YAML file.
+    tasks : keep only these tasks (default: those that the profile names).
+
+    Raises
+    ------
+    ProfileError
+        If the file is missing, is no YAML, has an unknown or ill-typed key (each is named), or
+        a task is asked for that the profile does not have.
+    """
+    path = Path(name) if str(name).endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise ProfileError(f"no profile '{name}': choose one of {', '.join(profile_names())}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        profile = Profile.model_validate(content)
+    except yaml.YAMLError as error:
+        raise ProfileError(f"{path.name} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise ProfileError(_explain(path, error)) from error
+    if profile.name != path.stem:
+        raise ProfileError(
+            f"{path.name} says 'name: {profile.name}': the name must be that of the file, "
+            "since results are kept under runs/<name>"
+        )
+    return _only(profile, tasks)
+
+
+def _only(profile: Profile, tasks: list[str] | None) -> Profile:
+    if not tasks:
+        return profile
+    for task in tasks:
+        profile.plan(task)
+    return profile.model_copy(update={"tasks": list(tasks)})
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = [f"{path.name}: {error.error_count()} problem(s)"]
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        what = "unknown key (misspelt?)" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"  {where}: {what}")
+    lines.append(f"  known keys: {', '.join(Profile.model_fields)}")
+    return "\n".join(lines)

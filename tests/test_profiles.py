@@ -1,0 +1,62 @@
+"""Profiles refuse what they do not know; every shipped profile is valid."""
+
+import pytest
+import yaml
+
+from helpers.profiles import PROFILES, ProfileError, load_profile, profile_names
+from helpers.tasks import load_task
+
+
+@pytest.fixture
+def demo() -> dict:
+    return yaml.safe_load((PROFILES / "demo.yaml").read_text())
+
+
+def write(tmp_path, content: dict):
+    path = tmp_path / f"{content.get('name', 'demo')}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_shipped_profiles_are_valid_and_name_known_tasks(name):
+    profile = load_profile(name)
+    for task in profile.tasks:
+        load_task(task)
+        assert profile.plan(task).models
+
+
+def test_the_default_profile_needs_no_network_and_fixes_its_arithmetic(demo):
+    assert demo["offline"] is True
+    assert demo["device"] == "cpu"
+    assert demo["dtype"] == "float32" and isinstance(demo["threads"], int)
+
+
+def test_a_misspelt_key_is_refused_and_named(tmp_path, demo):
+    demo["bootstraps"] = demo.pop("bootstrap")
+    with pytest.raises(ProfileError, match=r"bootstraps: unknown key") as error:
+        load_profile(write(tmp_path, demo))
+    assert "bootstrap: Field required" in str(error.value)
+
+
+def test_a_misspelt_nested_key_is_refused_and_named(tmp_path, demo):
+    demo["limit"] = {"trian": 5}
+    with pytest.raises(ProfileError, match=r"limit\.trian: unknown key"):
+        load_profile(write(tmp_path, demo))
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(ProfileError, match=r"no profile 'dmeo': choose one of .*demo"):
+        load_profile("dmeo")
+
+
+def test_a_task_without_plan_is_refused(tmp_path):
+    with pytest.raises(ProfileError, match=r"no finetuning\.tasks\.weather"):
+        load_profile("demo", ["weather"])
+
+
+def test_the_name_must_be_that_of_the_file(tmp_path, demo):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(demo))
+    with pytest.raises(ProfileError, match=r"must be that of the file"):
+        load_profile(path)
