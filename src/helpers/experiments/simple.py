@@ -1,0 +1,110 @@
+"""Predictions of the simple baselines, kept like those of the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.baselines import applicable, predict_baseline, remembered
+from helpers.data.prepared import read_task
+from helpers.experiments.trainings import fingerprint
+from helpers.parallel import side_by_side
+from helpers.runs import Run, file_sha256, frame_artifact, frame_sha256
+from helpers.tasks import Task, load_task
+
+FOLDER = Path(__file__).resolve().parents[1] / "baselines"
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """All baselines of a task, to be predicted in a process of its own."""
+
+    task: str
+    texts: pd.DataFrame
+    folder: Path
+    names: Sequence[str]
+    seed: int
+    threads: int
+    fold: pd.Series | None = None
+
+
+def predict_baselines_of(item: Baselines) -> list[str]:
+    """Predict and save the baselines of one task; return the names of those made now."""
+    from helpers.embeddings import sentence_embeddings
+
+    task = load_task(item.task)
+    known = remembered(partial(sentence_embeddings, threads=item.threads))
+    made = []
+    for name in item.names:
+        inputs = _inputs(item, task, name)
+        build = partial(_predict, item, task, name, known)
+        if frame_artifact(item.folder / f"{name}.parquet", inputs, build)[1]:
+            made.append(name)
+    return made
+
+
+def _inputs(item: Baselines, task: Task, name: str) -> dict[str, Any]:
+    code = [file_sha256(path) for path in sorted(FOLDER.glob("*.py"))]
+    fold = None if item.fold is None else item.fold.tolist()
+    texts = frame_sha256(item.texts[["id", "text", "labels", "split"]])
+    return {
+        "baseline": name,
+        "texts": texts,
+        "fold": fold,
+        "seed": item.seed,
+        "code": code,
+        "fingerprint": fingerprint(task),
+    }
+
+
+def _predict(item: Baselines, task: Task, name: str, embed: Any) -> pd.DataFrame:
+    if item.fold is None:
+        return predict_baseline(name, task, item.texts, embed, seed=item.seed)
+    parts = []
+    for number in sorted(item.fold.unique()):
+        held_out = item.fold == number
+        texts = item.texts.assign(split=held_out.map({True: "test", False: "train"}))
+        found = predict_baseline(name, task, texts, embed, seed=item.seed)
+        parts.append(found[held_out.to_numpy()])
+    whole = pd.concat(parts).sort_values("id", ignore_index=True)
+    return whole.assign(split="cross-validation")
+
+
+def predict_baselines(run: Run, progress: bool = True) -> pd.DataFrame:
+    """Predict all baselines of the profile, tasks side by side; keep what is done.
+
+    Returns
+    -------
+    One row a baseline: task, baseline, made (now). With cross-validation also one under the name
+    of the task and ``-folds``.
+    """
+    seed, threads = run.profile.seed, run.profile.threads
+    work = {}
+    for name in run.profile.tasks:
+        task = load_task(name)
+        texts = read_task(run, task)
+        names = [b for b in run.profile.baselines if applicable(b, task)]
+        folder = run.root / "predictions" / name
+        work[name] = Baselines(name, texts, folder, names, seed, threads)
+        if run.profile.plan(name).cross_validation:
+            fold = texts["id"].map(read_task(run, task, "folds").set_index("id")["fold"])
+            folder = run.root / "predictions" / f"{name}-folds"
+            work[f"{name}-folds"] = Baselines(name, texts, folder, names, seed, threads, fold)
+    made = side_by_side(
+        predict_baselines_of,
+        work,
+        workers=run.profile.workers,
+        title="baselines",
+        progress=progress,
+    )
+    rows = [
+        {"task": name, "baseline": baseline, "made": baseline in made[name]}
+        for name, item in work.items()
+        for baseline in item.names
+    ]
+    return pd.DataFrame(rows)

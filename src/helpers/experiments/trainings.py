@@ -1,0 +1,154 @@
+"""From a profile to the trainings that it asks for; results lie under ``models/`` of the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.data.prepared import read_task
+from helpers.data.splits import stratified_subset
+from helpers.finetuning import FinetuningSettings, Job
+from helpers.models import ModelSpec, get_model, pinned_revision
+from helpers.runs import REPO, Run, artifact, file_sha256, versions
+from helpers.tasks import Task, load_task
+
+# Cross-validation: this share of the training folds is held out for the validation loss.
+VALIDATION_SHARE = 0.1
+CODE = ("finetuning", "prediction.py", "prefix_lm.py", "offline_model.py", "language_models.py")
+
+
+def code_sha256() -> str:
+    """Return one hash over the code that trains and predicts: a change means new results."""
+    folder = REPO / "src" / "helpers"
+    files = [p for name in CODE for p in sorted((folder / name).rglob("*.py")) or [folder / name]]
+    return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
+
+
+def settings_for(run: Run, task: str, spec: ModelSpec) -> FinetuningSettings:
+    """Return the settings of a training: defaults, then the profile's, then the task's."""
+    profile = run.profile
+    chosen = {"prompt_style": spec.prompt} | profile.finetuning.settings
+    chosen |= profile.plan(task).settings
+    fixed = {name: getattr(profile, name) for name in ("seed", "dtype", "device", "threads")}
+    return FinetuningSettings(**(chosen | fixed))
+
+
+def base_folder(run: Run, key: str) -> Path:
+    """Return the folder of an offline base model; build it if it is not there."""
+    from helpers import offline_model
+
+    layers = get_model(key).layers or 0
+    inputs: dict[str, Any] = {
+        "weights": offline_model.SHA256,
+        "layers": layers,
+        "code": code_sha256(),
+    }
+    inputs["versions"] = versions()
+    build = partial(offline_model.build, layers)
+    return artifact(run.root / "models" / "base" / key, inputs, build)[0]
+
+
+def locate(run: Run, key: str) -> tuple[str | Path, str | None]:
+    """Return what to load for a base model: folder or hub name, and the hub's commit."""
+    spec = get_model(key)
+    if spec.source == "offline":
+        return base_folder(run, key), None
+    return str(spec.repository), pinned_revision(spec)
+
+
+def training_jobs(run: Run) -> list[Job]:
+    """Return all trainings that the profile asks for, the longest first."""
+    jobs = []
+    for name in run.profile.tasks:
+        texts = read_task(run, load_task(name))
+        for key in run.profile.plan(name).models:
+            train, validation = (texts[texts["split"] == s] for s in ("train", "validation"))
+            jobs.append(_job(run, name, key, f"{key}-ft", train, validation))
+            jobs += _fold_jobs(run, name, key, texts)
+    return sorted(jobs, key=_cost, reverse=True)
+
+
+def _cost(job: Job) -> float:
+    depth = get_model(job.name.split("/")[1].split("-ft")[0]).layers or 1
+    return float(job.train["text"].str.len().sum() * job.settings.epochs * depth)
+
+
+def _fold_jobs(run: Run, name: str, key: str, texts: pd.DataFrame) -> list[Job]:
+    k = run.profile.plan(name).cross_validation
+    if not k:
+        return []
+    task, jobs = load_task(name), []
+    fold = texts["id"].map(read_task(run, task, "folds").set_index("id")["fold"])
+    for number in range(k):
+        pool = texts[fold != number]
+        size = round(VALIDATION_SHARE * len(pool))
+        validation = stratified_subset(pool, task, size, [run.profile.seed, number])
+        train = pool[~pool["id"].isin(validation["id"])]
+        jobs.append(_job(run, name, key, f"{key}-ft-fold{number}", train, validation))
+    return jobs
+
+
+def _job(
+    run: Run, task: str, key: str, name: str, train: pd.DataFrame, validation: pd.DataFrame
+) -> Job:
+    model, revision = locate(run, key)
+    return Job(
+        name=f"{task}/{name}",
+        task=task,
+        train=train,
+        validation=validation,
+        model=model,
+        revision=revision,
+        settings=settings_for(run, task, get_model(key)),
+        out=run.root / "models" / task / name,
+        fingerprint=fingerprint(load_task(task)),
+    )
+
+
+def fingerprint(task: Task) -> str:
+    """Return a hash of what decides a result besides data and settings: code and prompts."""
+    book = [(key, task.codes[key], task.label_names[key]) for key in task.labels]
+    prompts = [task.prompt("", style) for style in ("short", "full")]
+    text = json.dumps([code_sha256(), book, prompts, task.subtopics.to_csv()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def training_summary(run: Run, jobs: Iterable[Job]) -> pd.DataFrame:
+    """Return what was trained, one row a job: task, model, texts, settings and last losses."""
+    rows = []
+    for job in jobs:
+        history = pd.read_csv(job.out / "history.csv")
+        row: dict[str, Any] = {"task": job.task, "model": job.out.name, "texts": len(job.train)}
+        row |= {"epochs": job.settings.epochs, "method": job.settings.method}
+        row["learning_rate"] = job.settings.learning_rate
+        for name, column in (("training_loss", "loss"), ("validation_loss", "eval_loss")):
+            last = history[column].dropna()
+            row[name] = round(float(last.iloc[-1]), 4) if len(last) else float("nan")
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values(["task", "model"], ignore_index=True)
+
+
+def training_history(jobs: Iterable[Job]) -> pd.DataFrame:
+    """Return the loss by epoch of all jobs: task, model, epoch, loss, eval_loss."""
+    parts = [
+        pd.read_csv(job.out / "history.csv").assign(task=job.task, model=job.out.name)
+        for job in jobs
+    ]
+    columns = ["task", "model", "epoch", "loss", "eval_loss"]
+    whole = pd.concat(parts, ignore_index=True)[columns].round(4)
+    return whole.sort_values(columns[:3], ignore_index=True)
+
+
+def training_performance(jobs: Iterable[Job]) -> pd.DataFrame:
+    """Return time, memory, tokens and parameters of all jobs, one row a job."""
+    rows = []
+    for job in jobs:
+        content = json.loads((job.out / "performance.json").read_text(encoding="utf-8"))
+        rows.append({"task": job.task, "model": job.out.name} | content)
+    return pd.DataFrame(rows).sort_values(["task", "model"], ignore_index=True)

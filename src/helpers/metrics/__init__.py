@@ -1,0 +1,82 @@
+"""Scores, bootstrap intervals and paired tests.
+
+Nothing here knows a model or reads an answer: the input is a pair of integer matrices
+(truth and prediction, one row per text, one column per label) and a vector that says which
+texts were answered at all.
+"""
+
+from helpers.metrics.counts import (
+    TextCounts,
+    count_texts,
+    multi_label_counts,
+    numeric_counts,
+    single_label_counts,
+)
+from helpers.metrics.intervals import (
+    Estimate,
+    bootstrap_metrics,
+    evaluate,
+    percentile_interval,
+    resampled_sums,
+)
+from helpers.metrics.paired import (
+    McNemar,
+    PairedDifference,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap,
+)
+from helpers.metrics.scores import (
+    CLASS_METRICS,
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    class_rates,
+    metric_names,
+    metrics_of,
+    scores,
+)
+from helpers.metrics.tidy import (
+    METRIC_COLUMNS,
+    SPLITS,
+    MetricsError,
+    ModelInfo,
+    counts_from_frames,
+    per_class,
+    read_predictions,
+    split_counts,
+    tidy,
+)
+
+__all__ = [
+    "CLASS_METRICS",
+    "LOWER_IS_BETTER",
+    "METRIC_COLUMNS",
+    "METRIC_NAMES",
+    "SPLITS",
+    "Estimate",
+    "McNemar",
+    "MetricsError",
+    "ModelInfo",
+    "PairedDifference",
+    "TextCounts",
+    "bootstrap_metrics",
+    "class_rates",
+    "count_texts",
+    "counts_from_frames",
+    "evaluate",
+    "holm",
+    "mcnemar_exact",
+    "metric_names",
+    "metrics_of",
+    "multi_label_counts",
+    "numeric_counts",
+    "paired_bootstrap",
+    "per_class",
+    "percentile_interval",
+    "read_predictions",
+    "resampled_sums",
+    "scores",
+    "single_label_counts",
+    "split_counts",
+    "tidy",
+]

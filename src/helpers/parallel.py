@@ -1,0 +1,72 @@
+"""Run independent pieces of work side by side in processes of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from helpers.profiles import HelpersError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Large thresholds keep glibc from giving memory back to the system after each step: about 10%.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+
+
+class WorkFailed(HelpersError):
+    """Some pieces of work failed; the others are finished and kept."""
+
+
+def side_by_side(
+    function: Callable[[Item], Result],
+    items: Mapping[str, Item],
+    *,
+    workers: int,
+    title: str,
+    progress: bool = True,
+) -> dict[str, Result]:
+    """Apply a function to each item, several at a time.
+
+    Parameters
+    ----------
+    function : importable by name (it runs in a fresh process).
+    items : name -> argument; put the longest work first.
+    workers : processes at a time.
+    title : of the progress bar and in error messages.
+
+    Returns
+    -------
+    name -> result, in the order of `items`.
+
+    Raises
+    ------
+    WorkFailed
+        If any piece failed: names each and its error. The others have finished.
+    """
+    from tqdm.auto import tqdm
+
+    os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
+    done: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    context = get_context("spawn")
+    with (
+        ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool,
+        tqdm(total=len(items), desc=title, disable=not progress) as bar,
+    ):
+        futures = {pool.submit(function, item): name for name, item in items.items()}
+        for future in as_completed(futures):
+            name, error = futures[future], future.exception()
+            if error is None:
+                done[name] = future.result()
+            else:
+                failed[name] = f"{type(error).__name__}: {error}"
+            bar.set_postfix_str(name)
+            bar.update()
+    if failed:
+        lines: list[Any] = [f"{len(failed)} of {len(items)} {title} failed (the others are kept):"]
+        raise WorkFailed("\n".join([*lines, *(f"  {k}: {v}" for k, v in failed.items())]))
+    return {name: done[name] for name in items}

@@ -1,0 +1,130 @@
+"""The whole package at work: all chapters on tiny subsets, as `make replicate` runs them."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+from helpers.chapters import load_chapters
+from helpers.metrics import METRIC_COLUMNS
+from helpers.profiles import load_profile
+
+TASKS = load_profile("smoke").tasks
+
+
+def replicate(root, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "helpers", "replicate", "--root", str(root), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """One run of all chapters with the profile `smoke`; returns its folder and its output."""
+    root = tmp_path_factory.mktemp("runs")
+    done = replicate(root, "--profile", "smoke")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return root / "smoke", done.stdout
+
+
+@pytest.mark.replication
+def test_every_chapter_is_executed_and_exported(smoke):
+    folder, _ = smoke
+    for name in load_chapters():
+        notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code if cell.source.strip())
+        assert "seed 20241101" in json.dumps(notebook)
+        assert (folder / "notebooks" / f"{name}.html").stat().st_size > 50_000
+
+
+@pytest.mark.replication
+def test_the_run_ends_with_its_main_results_and_where_to_look(smoke):
+    _, printed = smoke
+    for words in ("cap: accuracy", "dataverse: Jaccard", "flourishing: Hamming loss", "read:"):
+        assert words in printed
+
+
+@pytest.mark.replication
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_base_fine_tuned_and_baseline_rows_with_intervals(smoke, task):
+    folder, _ = smoke
+    metrics = pd.read_csv(folder / "tables" / "metrics.csv")
+    assert metrics.columns.tolist() == METRIC_COLUMNS
+    rows = metrics[(metrics["task"] == task) & (metrics["split"] == "test")]
+    wanted = {"majority", "tfidf-lr", "embeddings-lr", "zero-shot", "minilm-2l", "minilm-2l-ft"}
+    assert wanted <= set(rows["model"])
+    scores = rows[rows["metric"].isin(["accuracy", "jaccard", "hamming_loss"])]
+    assert len(scores) and scores[["value", "ci_low", "ci_high"]].notna().all(axis=None)
+    assert ((scores["ci_low"] <= scores["value"]) & (scores["value"] <= scores["ci_high"])).all()
+    assert (rows["n"] == 48).all()
+
+
+@pytest.mark.replication
+@pytest.mark.parametrize("task", TASKS)
+def test_predictions_come_first_and_cover_every_text(smoke, task):
+    folder, _ = smoke
+    texts = pd.read_parquet(folder / "data" / task / "texts.parquet")
+    for path in (folder / "predictions" / task).glob("*.parquet"):
+        frame = pd.read_parquet(path)
+        assert frame.columns.tolist() == ["id", "split", "status", "answer", "labels"]
+        assert set(frame["id"]) == set(texts["id"])
+
+
+@pytest.mark.replication
+def test_result_tables_hold_no_times_hosts_or_paths(smoke):
+    folder, _ = smoke
+    for path in (folder / "tables").glob("*.csv"):
+        content = path.read_text()
+        assert str(folder) not in content
+        assert not {"seconds", "host", "peak_memory_mb"} & set(pd.read_csv(path).columns)
+    assert {"chapters.csv", "finetuning.csv"} <= {p.name for p in folder.glob("performance/*.csv")}
+
+
+@pytest.mark.replication
+def test_every_figure_is_there_as_png_and_svg(smoke):
+    folder, _ = smoke
+    stems = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert stems == {path.stem for path in (folder / "figures").glob("*.svg")}
+    expected = {"04_loss", "05_published_headlines", "05_published_flourishing"}
+    for task in TASKS:
+        expected |= {f"01_label_frequencies_{task}", f"05_headline_{task}", f"05_per_class_{task}"}
+    assert expected <= stems
+
+
+@pytest.mark.replication
+def test_a_second_run_finds_everything_done(smoke):
+    folder, _ = smoke
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    again = replicate(folder.parent, "--profile", "smoke")
+    assert again.returncode == 0
+    assert again.stdout.count("is up to date") == len(load_chapters())
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before
+
+
+@pytest.mark.full
+def test_two_runs_give_the_same_bytes(smoke, tmp_path):
+    folder, _ = smoke
+    assert replicate(tmp_path, "--profile", "smoke").returncode == 0
+    tables = sorted((folder / "tables").iterdir())
+    assert len(tables) > 10
+    for path in tables:
+        assert (tmp_path / "smoke" / "tables" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.full
+def test_real_texts_run_through_and_are_never_shown(upstream_folder, tmp_path):
+    from helpers.data import find_sentences
+    from helpers.data.prepared import load
+    from helpers.runs import open_run
+    from helpers.tasks import load_task
+
+    options = ["--profile", "demo-upstream", "--upstream", str(upstream_folder), "01_data"]
+    done = replicate(tmp_path, *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = open_run("demo-upstream", root=tmp_path, upstream=upstream_folder)
+    for task in run.profile.tasks:
+        texts = load(run, load_task(task)).frame
+        assert find_sentences(run.root / "notebooks" / "01_data.ipynb", texts).empty
