@@ -17,9 +17,6 @@ TASKS_OPTION = $(if $(TASKS),--tasks "$(TASKS)")
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
-# glibc: keep freed memory for the next batch instead of returning it; training is about 10% faster.
-export MALLOC_MMAP_THRESHOLD_ := 1073741824
-export MALLOC_TRIM_THRESHOLD_ := 1073741824
 
 .DEFAULT_GOAL := help
 .PHONY: help setup replicate data lab test test-full lint format lock clean clean-all

@@ -20,10 +20,10 @@ from helpers.finetuning import (
     finetune_all,
     train,
 )
-from helpers.finetuning.jobs import TrainingsFailed
 from helpers.finetuning.run import FinetuningError
 from helpers.finetuning.trainer import Collator, LengthBatchedSampler, supervised_loss
 from helpers.language_models import LanguageModelError, load_model, load_tokenizer
+from helpers.parallel import WorkFailed
 from helpers.prediction import predict
 from helpers.profiles import REPO
 from helpers.tasks import load_task
@@ -223,7 +223,7 @@ def test_one_failing_job_keeps_the_others(base, texts, tmp_path):
     held_out = texts[24:]
     good = Job("good", "cap", texts[:16], held_out, base, settings, tmp_path / "good")
     bad = Job("bad", "cap", texts[:0], held_out, base, settings, tmp_path / "bad")
-    with pytest.raises(TrainingsFailed, match=r"1 of 2 .*\n  bad: FinetuningError"):
+    with pytest.raises(WorkFailed, match=r"1 of 2 .*\n  bad: FinetuningError"):
         finetune_all([bad, good], progress=False)
     assert (tmp_path / "good" / "model").is_dir()
     (result,) = finetune_all([good], progress=False)

@@ -70,6 +70,13 @@ def test_a_full_disk_is_noticed_before_work(bare, monkeypatch):
         preflight.preflight(open_run("demo", root=bare))
 
 
+def test_a_misspelt_training_setting_is_refused_before_work(bare, monkeypatch):
+    run = open_run("demo", root=bare)
+    monkeypatch.setitem(run.profile.finetuning.settings, "epoch", 3)
+    with pytest.raises(ProfileError, match=r"(?s)settings of cap:\n  epoch: Extra.*epochs"):
+        preflight.preflight(run)
+
+
 def test_upstream_files_of_the_tasks_are_needed(bare):
     with pytest.raises(ProfileError, match=r"make data.*UPSTREAM=<folder>"):
         preflight.preflight(open_run("demo-upstream", root=bare, upstream=bare))

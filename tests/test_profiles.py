@@ -3,7 +3,10 @@
 import pytest
 import yaml
 
+from helpers.experiments import settings_for
+from helpers.models import get_model
 from helpers.profiles import PROFILES, ProfileError, load_profile, profile_names
+from helpers.runs import open_run
 from helpers.tasks import load_task
 
 
@@ -21,9 +24,12 @@ def write(tmp_path, content: dict):
 @pytest.mark.parametrize("name", profile_names())
 def test_shipped_profiles_are_valid_and_name_known_tasks(name):
     profile = load_profile(name)
+    run = open_run(name)
     for task in profile.tasks:
         load_task(task)
-        assert profile.plan(task).models
+        for key in profile.plan(task).models:
+            settings = settings_for(run, task, get_model(key))
+            assert (settings.seed, settings.threads) == (profile.seed, profile.threads)
 
 
 def test_the_default_profile_needs_no_network_and_fixes_its_arithmetic(demo):

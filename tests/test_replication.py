@@ -59,7 +59,7 @@ def test_every_task_has_base_fine_tuned_and_baseline_rows_with_intervals(smoke, 
     scores = rows[rows["metric"].isin(["accuracy", "jaccard", "hamming_loss"])]
     assert len(scores) and scores[["value", "ci_low", "ci_high"]].notna().all(axis=None)
     assert ((scores["ci_low"] <= scores["value"]) & (scores["value"] <= scores["ci_high"])).all()
-    assert (rows["n"] == 48).all()
+    assert (rows["n"] == 32).all()
 
 
 @pytest.mark.replication

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.language_models import quiet
 from helpers.offline_model import source_folder
 
 DIMENSIONS = 384
@@ -42,6 +43,7 @@ def sentence_embeddings(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    quiet()
     source = source_folder()
     tokenizer = AutoTokenizer.from_pretrained(source)
     encoder = AutoModel.from_pretrained(source, dtype=torch.float32).eval()

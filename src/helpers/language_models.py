@@ -41,6 +41,7 @@ def load_tokenizer(model: str | Path, revision: str | None = None) -> Any:
     """Load a tokenizer that pads on the left, as generation needs it."""
     from transformers import AutoTokenizer
 
+    quiet()
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:

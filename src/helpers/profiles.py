@@ -79,6 +79,7 @@ class Profile(Strict):
     offline: bool
     train_labels: Literal["gold", "verified", "majority"] = "gold"
     limit: Limit = Limit()
+    train_scored: PositiveInt | None = None
     bootstrap: PositiveInt
     baselines: list[Baseline]
     finetuning: Finetuning

@@ -11,7 +11,7 @@ from helpers.data.leakage import drop_leaks
 from helpers.data.manifest import read_manifest
 from helpers.data.sections import texts_allowed
 from helpers.data.sources import load_texts
-from helpers.data.splits import folds, limit, make_split
+from helpers.data.splits import folds, limit, make_split, stratified_subset
 from helpers.data.validation import DataError, Loaded
 from helpers.runs import Run, frame_sha256, write_frame, write_json
 from helpers.tasks import Task
@@ -114,3 +114,16 @@ def read_task(run: Run, task: Task, what: str = "texts") -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"no {what} of {task.name} in this run: run chapter 01_data first")
     return pd.read_parquet(path)
+
+
+def scored_texts(run: Run, task: Task) -> pd.DataFrame:
+    """Return the texts that models answer for: all held-out texts, and a sample of training texts.
+
+    Scores on training texts are in-sample and only described; a sample is enough for that.
+    """
+    texts, size = read_task(run, task), run.profile.train_scored
+    train = texts[texts["split"] == "train"]
+    if size is None or len(train) <= size:
+        return texts
+    kept = stratified_subset(train, task, size, run.profile.seed)
+    return texts[(texts["split"] != "train") | texts["id"].isin(kept["id"])].reset_index(drop=True)

@@ -14,6 +14,7 @@ from helpers.experiments.predictions import (
 from helpers.experiments.simple import predict_baselines
 from helpers.experiments.trainings import (
     base_folder,
+    build_bases,
     locate,
     settings_for,
     training_history,
@@ -25,6 +26,7 @@ from helpers.experiments.trainings import (
 __all__ = [
     "answers_before_and_after",
     "base_folder",
+    "build_bases",
     "count_parameters",
     "cross_validated",
     "locate",

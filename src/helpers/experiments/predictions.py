@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.data.prepared import read_task
+from helpers.data.prepared import read_task, scored_texts
 from helpers.experiments.trainings import base_folder, fingerprint, locate, settings_for
 from helpers.metrics import ModelInfo
 from helpers.models import get_model
@@ -91,7 +91,7 @@ def predictions(run: Run) -> dict[str, Prediction]:
     found: dict[str, Prediction] = {}
     for name in run.profile.tasks:
         plan = run.profile.plan(name)
-        texts = read_task(run, load_task(name))
+        texts = scored_texts(run, load_task(name))
         folder = run.root / "predictions" / name
         for key in plan.models + plan.base_only:
             tuned = _trained(run, name, key)

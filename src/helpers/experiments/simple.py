@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.baselines import applicable, predict_baseline, remembered
-from helpers.data.prepared import read_task
+from helpers.data.prepared import read_task, scored_texts
 from helpers.experiments.trainings import fingerprint
 from helpers.parallel import side_by_side
 from helpers.runs import Run, file_sha256, frame_artifact, frame_sha256
@@ -30,6 +32,7 @@ class Baselines:
     names: Sequence[str]
     seed: int
     threads: int
+    scored: list[str]
     fold: pd.Series | None = None
 
 
@@ -56,6 +59,7 @@ def _inputs(item: Baselines, task: Task, name: str) -> dict[str, Any]:
         "baseline": name,
         "texts": texts,
         "fold": fold,
+        "scored": hashlib.sha256(json.dumps(item.scored).encode()).hexdigest(),
         "seed": item.seed,
         "code": code,
         "fingerprint": fingerprint(task),
@@ -64,7 +68,8 @@ def _inputs(item: Baselines, task: Task, name: str) -> dict[str, Any]:
 
 def _predict(item: Baselines, task: Task, name: str, embed: Any) -> pd.DataFrame:
     if item.fold is None:
-        return predict_baseline(name, task, item.texts, embed, seed=item.seed)
+        everything = predict_baseline(name, task, item.texts, embed, seed=item.seed)
+        return everything[everything["id"].isin(item.scored)].reset_index(drop=True)
     parts = []
     for number in sorted(item.fold.unique()):
         held_out = item.fold == number
@@ -89,12 +94,15 @@ def predict_baselines(run: Run, progress: bool = True) -> pd.DataFrame:
         task = load_task(name)
         texts = read_task(run, task)
         names = [b for b in run.profile.baselines if applicable(b, task)]
+        scored = scored_texts(run, task)["id"].tolist()
         folder = run.root / "predictions" / name
-        work[name] = Baselines(name, texts, folder, names, seed, threads)
+        work[name] = Baselines(name, texts, folder, names, seed, threads, scored)
         if run.profile.plan(name).cross_validation:
             fold = texts["id"].map(read_task(run, task, "folds").set_index("id")["fold"])
             folder = run.root / "predictions" / f"{name}-folds"
-            work[f"{name}-folds"] = Baselines(name, texts, folder, names, seed, threads, fold)
+            work[f"{name}-folds"] = Baselines(
+                name, texts, folder, names, seed, threads, scored, fold
+            )
     made = side_by_side(
         predict_baselines_of,
         work,

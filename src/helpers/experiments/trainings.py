@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from helpers.data.prepared import read_task
 from helpers.data.splits import stratified_subset
 from helpers.finetuning import FinetuningSettings, Job
 from helpers.models import ModelSpec, get_model, pinned_revision
-from helpers.runs import REPO, Run, artifact, file_sha256, versions
+from helpers.parallel import side_by_side
+from helpers.runs import REPO, ProfileError, Run, artifact, file_sha256, versions
 from helpers.tasks import Task, load_task
 
 # Cross-validation: this share of the training folds is held out for the validation loss.
@@ -31,27 +34,61 @@ def code_sha256() -> str:
 
 
 def settings_for(run: Run, task: str, spec: ModelSpec) -> FinetuningSettings:
-    """Return the settings of a training: defaults, then the profile's, then the task's."""
+    """Return the settings of a training: defaults, then the profile's, then the task's.
+
+    Raises
+    ------
+    ProfileError
+        If a setting is misspelt or ill-typed: each is named.
+    """
     profile = run.profile
     chosen = {"prompt_style": spec.prompt} | profile.finetuning.settings
     chosen |= profile.plan(task).settings
     fixed = {name: getattr(profile, name) for name in ("seed", "dtype", "device", "threads")}
-    return FinetuningSettings(**(chosen | fixed))
+    try:
+        return FinetuningSettings(**(chosen | fixed))
+    except ValidationError as error:
+        known = ", ".join(FinetuningSettings.model_fields)
+        problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ProfileError(
+            "\n".join([f"profile '{profile.name}', finetuning settings of {task}:", *problems])
+            + f"\n  known settings: {known}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Base:
+    """An offline base model, to be built in a process of its own."""
+
+    layers: int
+    folder: Path
 
 
 def base_folder(run: Run, key: str) -> Path:
-    """Return the folder of an offline base model; build it if it is not there."""
-    from helpers import offline_model
+    """Return the folder of an offline base model."""
+    return run.root / "models" / "base" / key
 
-    layers = get_model(key).layers or 0
-    inputs: dict[str, Any] = {
-        "weights": offline_model.SHA256,
-        "layers": layers,
-        "code": code_sha256(),
-    }
-    inputs["versions"] = versions()
-    build = partial(offline_model.build, layers)
-    return artifact(run.root / "models" / "base" / key, inputs, build)[0]
+
+def build_bases(run: Run) -> dict[str, Path]:
+    """Build the offline base models of the profile that are not there; return their folders."""
+    plans = [run.profile.plan(task) for task in run.profile.tasks]
+    keys = dict.fromkeys(key for plan in plans for key in plan.models + plan.base_only)
+    specs = [spec for spec in map(get_model, keys) if spec.source == "offline"]
+    work = {spec.key: _Base(spec.layers or 0, base_folder(run, spec.key)) for spec in specs}
+    if not work:
+        return {}
+    # In another process: this one then needs no torch, and its memory.
+    return side_by_side(_build_base, work, workers=1, title="base models", progress=False)
+
+
+def _build_base(item: _Base) -> Path:
+    from helpers import offline_model
+    from helpers.language_models import quiet
+
+    quiet()
+    inputs: dict[str, Any] = {"weights": offline_model.SHA256, "layers": item.layers}
+    inputs |= {"code": code_sha256(), "versions": versions()}
+    return artifact(item.folder, inputs, partial(offline_model.build, item.layers))[0]
 
 
 def locate(run: Run, key: str) -> tuple[str | Path, str | None]:
@@ -75,8 +112,7 @@ def training_jobs(run: Run) -> list[Job]:
 
 
 def _cost(job: Job) -> float:
-    depth = get_model(job.name.split("/")[1].split("-ft")[0]).layers or 1
-    return float(job.train["text"].str.len().sum() * job.settings.epochs * depth)
+    return float(job.train["text"].str.len().sum() * job.settings.epochs)
 
 
 def _fold_jobs(run: Run, name: str, key: str, texts: pd.DataFrame) -> list[Job]:

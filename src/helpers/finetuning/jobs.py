@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 
 from helpers.finetuning.settings import FinetuningSettings
-from helpers.runs import HelpersError, artifact, frame_sha256, versions
-
-# Large thresholds keep glibc from giving memory back to the system after each step: about 10%.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+from helpers.parallel import side_by_side
+from helpers.runs import artifact, frame_sha256, versions
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,6 @@ class JobResult:
     made: bool
 
 
-class TrainingsFailed(HelpersError):
-    """Some trainings failed; the others are finished and kept."""
-
-
 def finetune_all(jobs: list[Job], *, workers: int = 1, progress: bool = True) -> list[JobResult]:
     """Run trainings side by side; those that are done already are skipped.
 
@@ -85,32 +77,13 @@ def finetune_all(jobs: list[Job], *, workers: int = 1, progress: bool = True) ->
 
     Raises
     ------
-    TrainingsFailed
+    WorkFailed
         If any training failed: names each and its error. The others have finished.
     """
-    from tqdm.auto import tqdm
-
-    os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
-    done: dict[str, JobResult] = {}
-    failed: dict[str, str] = {}
-    with ProcessPoolExecutor(
-        max_workers=workers, mp_context=get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
-        futures = {pool.submit(run_job, job): job.name for job in jobs}
-        bar = tqdm(total=len(jobs), desc="trainings", disable=not progress)
-        for future in as_completed(futures):
-            name = futures[future]
-            error = future.exception()
-            if error is None:
-                done[name] = future.result()
-            else:
-                failed[name] = f"{type(error).__name__}: {error}"
-            bar.set_postfix_str(name)
-            bar.update()
-        bar.close()
-    if failed:
-        lines = [f"{len(failed)} of {len(jobs)} trainings failed (the others are kept):"]
-        raise TrainingsFailed("\n".join([*lines, *(f"  {k}: {v}" for k, v in failed.items())]))
+    items = {job.name: job for job in jobs}
+    done = side_by_side(
+        run_job, items, workers=workers, title="trainings", progress=progress, fresh=True
+    )
     return [done[job.name] for job in jobs]
 
 
