@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate data lab test test-full lint format lock clean clean-all
+.PHONY: help setup replicate data lab figures test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
@@ -36,6 +36,9 @@ data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verif
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
+
+figures: ## copy the demo's figures to figures/demo, the committed copies
+	@mkdir -p figures/demo && cp runs/demo/figures/*.png figures/demo/
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)

@@ -77,6 +77,13 @@ def test_a_misspelt_training_setting_is_refused_before_work(bare, monkeypatch):
         preflight.preflight(run)
 
 
+def test_labels_that_this_version_cannot_make_are_refused(bare, monkeypatch):
+    run = open_run("demo", root=bare)
+    monkeypatch.setitem(run.profile.__dict__, "train_labels", "verified")
+    with pytest.raises(ProfileError, match=r"train_labels: verified.*set train_labels: gold"):
+        preflight.preflight(run)
+
+
 def test_upstream_files_of_the_tasks_are_needed(bare):
     with pytest.raises(ProfileError, match=r"make data.*UPSTREAM=<folder>"):
         preflight.preflight(open_run("demo-upstream", root=bare, upstream=bare))

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 
-from helpers.experiments import settings_for
+from helpers.experiments import check_train_labels, settings_for
 from helpers.models import ModelSpec, get_model, obstacles
 from helpers.profiles import HelpersError
 from helpers.runs import REPO, ProfileError, Run
@@ -53,6 +53,7 @@ def problems(run: Run) -> list[str]:
     plans = [profile.plan(task) for task in profile.tasks]
     keys = dict.fromkeys(key for plan in plans for key in plan.models + plan.base_only)
     specs = [get_model(key) for key in keys]
+    check_train_labels(run)
     for task, plan in zip(profile.tasks, plans, strict=True):
         for key in plan.models:
             settings_for(run, task, get_model(key))

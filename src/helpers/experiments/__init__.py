@@ -15,6 +15,7 @@ from helpers.experiments.simple import predict_baselines
 from helpers.experiments.trainings import (
     base_folder,
     build_bases,
+    check_train_labels,
     locate,
     settings_for,
     training_history,
@@ -27,6 +28,7 @@ __all__ = [
     "answers_before_and_after",
     "base_folder",
     "build_bases",
+    "check_train_labels",
     "count_parameters",
     "cross_validated",
     "locate",

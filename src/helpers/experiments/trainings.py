@@ -99,8 +99,25 @@ def locate(run: Run, key: str) -> tuple[str | Path, str | None]:
     return str(spec.repository), pinned_revision(spec)
 
 
+def check_train_labels(run: Run) -> None:
+    """Refuse labels that no chapter of this version makes, instead of training on others.
+
+    Raises
+    ------
+    ProfileError
+        If the profile asks for verified or majority labels.
+    """
+    wanted = run.profile.train_labels
+    if wanted != "gold":
+        raise ProfileError(
+            f"profile '{run.profile.name}' says train_labels: {wanted}, but this version has no "
+            "chapter that labels and verifies texts: set train_labels: gold"
+        )
+
+
 def training_jobs(run: Run) -> list[Job]:
     """Return all trainings that the profile asks for, the longest first."""
+    check_train_labels(run)
     jobs = []
     for name in run.profile.tasks:
         texts = read_task(run, load_task(name))

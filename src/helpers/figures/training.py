@@ -36,7 +36,7 @@ def training_loss(
     groups = list(history.groupby(["task", "model"], sort=False))
     columns = min(3, len(groups))
     rows = math.ceil(len(groups) / columns)
-    figure, grid = panels(rows, columns, 0.8 + 2.5 * rows, sharex=True, sharey=True)
+    figure, grid = panels(rows, columns, 0.8 + 2.5 * rows)
     for axes in grid.flat[len(groups) :]:
         axes.set_visible(False)
     several = history["task"].nunique() > 1
@@ -49,8 +49,9 @@ def training_loss(
         name = (names or {}).get(model, model)
         axes.set(title=f"{task}: {name}" if several else name, xlabel="Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    top = history[["loss", "eval_loss"]].max(axis=None)
-    grid[0, 0].set(ylim=(0, 1.06 * top), xlim=(0, history["epoch"].max() + 0.4))
+        # Panels of one task share their scale; tasks differ too much to share one.
+        top = history.loc[history["task"] == task, ["loss", "eval_loss"]].max(axis=None)
+        axes.set(ylim=(0, 1.08 * top), xlim=(0.7, part["epoch"].max() + 0.3))
     for axes in grid[:, 0]:
         axes.set_ylabel("Loss per answer token")
     handles, labels = grid[0, 0].get_legend_handles_labels()
