@@ -13,9 +13,11 @@ from helpers.comparison import (
     compare,
     compare_task,
     default_reference,
+    differences,
     names,
     overview,
     reading,
+    scoreboard,
 )
 from helpers.metrics import METRIC_COLUMNS, MetricsError, ModelInfo, holm, tidy
 from helpers.runs import Run
@@ -212,6 +214,10 @@ def test_cross_validated_predictions_get_rows_of_their_own(run):
     paired = found.paired_tests.groupby("split")["model"].agg(set)
     assert paired["cross-validation"] == {"majority"}
     assert paired["test"] == {"majority", "tiny", "tiny-ft"}
+    # Words are about the test texts; the table of differences has both.
+    assert "30 test texts" in reading(found, task, "embedded texts", MODELS)
+    assert set(differences(found.paired_tests, [task]).reset_index()["split"]) == set(paired.index)
+    assert list(scoreboard(found.metrics, task).index)[0] == "big-ft"
 
 
 def test_readings_say_what_the_tables_say(tmp_path):

@@ -109,7 +109,8 @@ def reading(compared: Comparison, task: Task, source: str, models: Mapping[str, 
     """
     metric = HEADLINES[task.label_type]
     rows, tests = _test_rows(compared.metrics, task), compared.paired_tests
-    tests = tests[(tests["task"] == task.name) & (tests["metric"] == metric)].set_index("model")
+    tests = tests[(tests["task"] == task.name) & (tests["metric"] == metric)]
+    tests = tests[tests["split"] == "test"].set_index("model")
     if tests.empty:
         return f"**{task.title}** ({source}): there is nothing to compare."
     reference, known = tests["reference"].iloc[0], names(models, task)
@@ -130,12 +131,13 @@ def reading(compared: Comparison, task: Task, source: str, models: Mapping[str, 
 
 def differences(paired_tests: pd.DataFrame, tasks: Iterable[Task]) -> pd.DataFrame:
     """Headline score of every model minus that of the reference, with interval and p-values."""
-    columns = ["task", "metric", "model", "reference", "difference", "p_value", "p_holm", "test"]
+    columns = ["task", "split", "metric", "reference"]
+    columns += ["model", "difference", "p_value", "p_holm", "test"]
     wanted = [(task.name, HEADLINES[task.label_type]) for task in tasks]
     pairs = list(zip(paired_tests["task"], paired_tests["metric"], strict=True))
     rows = paired_tests[[pair in wanted for pair in pairs]]
     cells = [f"{r.difference:+.3f} [{r.ci_low:+.3f}, {r.ci_high:+.3f}]" for r in rows.itertuples()]
-    table = rows.assign(difference=cells)[columns].set_index(["task", "metric", "reference"])
+    table = rows.assign(difference=cells)[columns].set_index(columns[:4])
     return table.map(lambda x: f"{x:.2g}" if isinstance(x, float) else x)
 
 
