@@ -217,7 +217,7 @@ def test_cross_validated_predictions_get_rows_of_their_own(run):
     # Words are about the test texts; the table of differences has both.
     assert "30 test texts" in reading(found, task, "embedded texts", MODELS)
     assert set(differences(found.paired_tests, [task]).reset_index()["split"]) == set(paired.index)
-    assert list(scoreboard(found.metrics, task).index)[0] == "big-ft"
+    assert scoreboard(found.metrics, task).index[0] == "big-ft"
 
 
 def test_readings_say_what_the_tables_say(tmp_path):
