@@ -11,7 +11,6 @@ from helpers.experiments.predictions import (
     predict_all,
     predictions,
 )
-from helpers.experiments.simple import predict_baselines
 from helpers.experiments.trainings import (
     base_folder,
     build_bases,
@@ -34,7 +33,6 @@ __all__ = [
     "locate",
     "model_info",
     "predict_all",
-    "predict_baselines",
     "predictions",
     "settings_for",
     "training_history",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.data.prepared import read_task, scored_texts
+from helpers.experiments.simple import Baselines, baseline_work, predict_baselines
 from helpers.experiments.trainings import base_folder, fingerprint, locate, settings_for
 from helpers.metrics import ModelInfo
 from helpers.models import get_model
@@ -102,23 +103,36 @@ def predictions(run: Run) -> dict[str, Prediction]:
     return found
 
 
+def _answer(item: Prediction | Baselines) -> bool | list[str]:
+    return predict_baselines(item) if isinstance(item, Baselines) else predict_one(item)
+
+
 def predict_all(run: Run, progress: bool = True) -> pd.DataFrame:
-    """Let all models of the profile answer for all texts; keep what is done.
+    """Let all models and baselines of the profile answer for all texts; keep what is done.
 
     Returns
     -------
-    One row a model and task: task, model, texts, share of answers with status ``ok``, made (now).
+    One row a model or baseline and task: task, model, texts, answered (share of answers with
+    status ``ok``), made (now).
     """
-    work = predictions(run)
-    made = side_by_side(
-        predict_one, work, workers=run.profile.workers, title="predictions", progress=progress
+    models, simple = predictions(run), baseline_work(run)
+    work: dict[str, Prediction | Baselines] = {f"{name}/baselines": b for name, b in simple.items()}
+    done = side_by_side(
+        _answer, work | models, workers=run.profile.workers, title="predictions", progress=progress
     )
+    made = {name: bool(done[name]) for name in models}
+    paths = {name: item.path for name, item in models.items()}
+    for task, item in simple.items():
+        now = done[f"{task}/baselines"]
+        for name in item.names:
+            made[f"{task}/{name}"] = isinstance(now, list) and name in now
+            paths[f"{task}/{name}"] = item.folder / f"{name}.parquet"
     rows = []
-    for name, item in work.items():
-        frame = pd.read_parquet(item.path)
+    for name in sorted(paths):
+        frame = pd.read_parquet(paths[name])
+        row = dict(zip(("task", "model"), name.split("/"), strict=True))
         ok = float((frame["status"] == "ok").mean())
-        row = {"task": item.task, "model": name.split("/")[1], "texts": len(frame)}
-        rows.append(row | {"answered": ok, "made": made[name]})
+        rows.append(row | {"texts": len(frame), "answered": ok, "made": made[name]})
     return pd.DataFrame(rows)
 
 

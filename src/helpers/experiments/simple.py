@@ -15,7 +15,6 @@ import pandas as pd
 from helpers.baselines import applicable, predict_baseline, remembered
 from helpers.data.prepared import read_task, scored_texts
 from helpers.experiments.trainings import fingerprint
-from helpers.parallel import side_by_side
 from helpers.runs import Run, file_sha256, frame_artifact, frame_sha256
 from helpers.tasks import Task, load_task
 
@@ -36,7 +35,7 @@ class Baselines:
     fold: pd.Series | None = None
 
 
-def predict_baselines_of(item: Baselines) -> list[str]:
+def predict_baselines(item: Baselines) -> list[str]:
     """Predict and save the baselines of one task; return the names of those made now."""
     from helpers.embeddings import sentence_embeddings
 
@@ -80,13 +79,10 @@ def _predict(item: Baselines, task: Task, name: str, embed: Any) -> pd.DataFrame
     return whole.assign(split="cross-validation")
 
 
-def predict_baselines(run: Run, progress: bool = True) -> pd.DataFrame:
-    """Predict all baselines of the profile, tasks side by side; keep what is done.
+def baseline_work(run: Run) -> dict[str, Baselines]:
+    """Return the baselines that the profile asks for, one piece of work a task.
 
-    Returns
-    -------
-    One row a baseline: task, baseline, made (now). With cross-validation also one under the name
-    of the task and ``-folds``.
+    With cross-validation there is a second piece, under the name of the task and ``-folds``.
     """
     seed, threads = run.profile.seed, run.profile.threads
     work = {}
@@ -103,16 +99,4 @@ def predict_baselines(run: Run, progress: bool = True) -> pd.DataFrame:
             work[f"{name}-folds"] = Baselines(
                 name, texts, folder, names, seed, threads, scored, fold
             )
-    made = side_by_side(
-        predict_baselines_of,
-        work,
-        workers=run.profile.workers,
-        title="baselines",
-        progress=progress,
-    )
-    rows = [
-        {"task": name, "baseline": baseline, "made": baseline in made[name]}
-        for name, item in work.items()
-        for baseline in item.names
-    ]
-    return pd.DataFrame(rows)
+    return work
