@@ -42,11 +42,11 @@ figures: ## copy the demo's figures to figures/demo, the committed copies
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)
-	@$(BIN)/python -m pytest -m "not full" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not full" $(PYTEST_ARGS)
 
 test-full: export MPLBACKEND := Agg
 test-full: lint ## lint, then all tests, also the long ones
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style, types, and that notebooks hold no outputs
 	@$(BIN)/ruff check --quiet
