@@ -25,6 +25,13 @@ SIZE_METRICS = {
     "numeric": ("r2", "mse"),
 }
 
+# Scores that are put into words: a headline alone could hide that another score says otherwise.
+READ = {
+    "single": ("accuracy",),
+    "multi": ("jaccard", "micro_f1"),
+    "multi_intensity": ("jaccard", "micro_f1"),
+    "numeric": ("r2",),
+}
 SHOWN = {
     "single": ("accuracy", "macro_f1", "mean_balanced_accuracy"),
     "multi": ("jaccard", "hamming_loss", "micro_f1", "any_right", "exact_match"),
@@ -88,7 +95,7 @@ def scoreboard(metrics: pd.DataFrame, task: Task, split: str = "test") -> pd.Dat
 
 def best_pair(metrics: pd.DataFrame, task: Task, models: Mapping[str, ModelInfo]) -> list[str]:
     """The largest fine-tuned model and, of the baselines, the best on the test texts."""
-    rows = _test_rows(metrics, task)
+    rows = _test_rows(metrics, task, HEADLINES[task.label_type])
     tuned = default_reference(models, rows.index)
     baselines = rows[~rows.index.isin(models)]
     if baselines.empty:
@@ -107,8 +114,18 @@ def reading(compared: Comparison, task: Task, source: str, models: Mapping[str, 
         Which texts these are, e.g. "embedded texts".
     models : mapping of str to ModelInfo
     """
-    metric = HEADLINES[task.label_type]
-    rows, tests = _test_rows(compared.metrics, task), compared.paired_tests
+    parts = [_paragraph(compared, task, source, models, m) for m in READ[task.label_type]]
+    return "\n\n".join(parts)
+
+
+def _paragraph(
+    compared: Comparison,
+    task: Task,
+    source: str,
+    models: Mapping[str, ModelInfo],
+    metric: str,
+) -> str:
+    rows, tests = _test_rows(compared.metrics, task, metric), compared.paired_tests
     tests = tests[(tests["task"] == task.name) & (tests["metric"] == metric)]
     tests = tests[tests["split"] == "test"].set_index("model")
     if tests.empty:
@@ -130,10 +147,10 @@ def reading(compared: Comparison, task: Task, source: str, models: Mapping[str, 
 
 
 def differences(paired_tests: pd.DataFrame, tasks: Iterable[Task]) -> pd.DataFrame:
-    """Headline score of every model minus that of the reference, with interval and p-values."""
+    """Main scores of every model minus those of the reference, with interval and p-values."""
     columns = ["task", "split", "metric", "reference"]
     columns += ["model", "difference", "p_value", "p_holm", "test"]
-    wanted = [(task.name, HEADLINES[task.label_type]) for task in tasks]
+    wanted = [(task.name, metric) for task in tasks for metric in READ[task.label_type]]
     pairs = list(zip(paired_tests["task"], paired_tests["metric"], strict=True))
     rows = paired_tests[[pair in wanted for pair in pairs]]
     cells = [f"{r.difference:+.3f} [{r.ci_low:+.3f}, {r.ci_high:+.3f}]" for r in rows.itertuples()]
@@ -151,8 +168,7 @@ def _verdict(row: pd.Series, metric: str) -> str:
     return f"{numbers}; the fine-tuned model is {'better' if better else 'worse'}"
 
 
-def _test_rows(metrics: pd.DataFrame, task: Task) -> pd.DataFrame:
-    metric = HEADLINES[task.label_type]
+def _test_rows(metrics: pd.DataFrame, task: Task, metric: str) -> pd.DataFrame:
     mask = (metrics["task"] == task.name) & (metrics["metric"] == metric)
     return metrics[mask & (metrics["split"] == "test")].set_index("model")
 
