@@ -129,3 +129,22 @@ def test_other_depths_are_refused(tmp_path):
 def test_model_card_names_source_and_licence(folder):
     card = (folder / "README.md").read_text()
     assert "license: apache-2.0" in card and offline_model.SHA256 in card
+
+
+def test_generation_runs_the_head_on_the_last_token_only(folder, monkeypatch):
+    model, tokenizer = load_model(folder).eval(), load_tokenizer(folder)
+    rows = []
+    monkeypatch.setattr(
+        model.lm_head, "forward", _counting(model.lm_head.forward, rows), raising=True
+    )
+    batch = tokenizer("a long question about fish and ships topic :", return_tensors="pt")
+    model.generate(**batch, max_new_tokens=2, min_new_tokens=2, do_sample=False)
+    assert rows == [1, 1]
+
+
+def _counting(forward, rows):
+    def counted(states):
+        rows.append(states.shape[1])
+        return forward(states)
+
+    return counted

@@ -181,9 +181,14 @@ class PrefixLMForCausalLM(BertGenerationDecoder):
         labels: torch.Tensor | None = None,
         prefix_length: torch.Tensor | None = None,
         past_key_values: Any = None,
+        logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Any,
     ) -> Any:
-        """Return logits, and the loss if ``labels`` are given."""
+        """Return logits, and the loss if ``labels`` are given.
+
+        ``logits_to_keep`` stands in the signature since `generate` looks for it there: without it
+        the head, the largest part of the model, would run on every token of the prompt.
+        """
         if labels is not None and prefix_length is None:
             prefix_length = prompt_length(labels)
         return super().forward(
@@ -193,6 +198,7 @@ class PrefixLMForCausalLM(BertGenerationDecoder):
             labels=labels,
             prefix_length=prefix_length,
             past_key_values=past_key_values,
+            logits_to_keep=logits_to_keep,
             **kwargs,
         )
 

@@ -52,6 +52,7 @@ def problems(run: Run) -> list[str]:
     profile = run.profile
     plans = [profile.plan(task) for task in profile.tasks]
     keys = dict.fromkeys(key for plan in plans for key in plan.models + plan.base_only)
+    keys |= dict.fromkeys(_local_labellers(run))
     specs = [get_model(key) for key in keys]
     check_train_labels(run)
     for task, plan in zip(profile.tasks, plans, strict=True):
@@ -64,7 +65,14 @@ def problems(run: Run) -> list[str]:
         found.append("the profile sets device: cuda, and there is no NVIDIA GPU (CUDA) here")
     found += _hub_problems(run, specs, cuda)
     found += _missing_packages(run, any(spec.source == "offline" for spec in specs))
-    return found + _upstream_problems(run) + _disk_problem(run)
+    return found + _endpoint_problems(run) + _upstream_problems(run) + _disk_problem(run)
+
+
+def _local_labellers(run: Run) -> list[str]:
+    """Return the models that label on this machine."""
+    plan = run.profile.labelling
+    named = {name for task in run.profile.tasks for name in plan.crowd.get(task, [])}
+    return sorted({plan.labellers[n].model for n in named if plan.labellers[n].kind == "local"})
 
 
 def _hub_problems(run: Run, specs: list[ModelSpec], cuda: bool) -> list[str]:
@@ -99,6 +107,32 @@ def _missing_packages(run: Run, offline_model: bool) -> list[str]:
     }
     if "qlora" in methods and not importlib.util.find_spec("bitsandbytes"):
         found.append("method: qlora needs bitsandbytes: pip install bitsandbytes")
+    return found
+
+
+def _endpoint_problems(run: Run) -> list[str]:
+    """Check the endpoints that the profile's labellers use, before any is asked."""
+    from helpers.labelling.network import check_address, read_key
+
+    plan, found = run.profile.labelling, []
+    if plan.responses == "replay":
+        return []
+    named = {n for t in run.profile.tasks for n in plan.crowd.get(t, []) + plan.compared.get(t, [])}
+    for name in dict.fromkeys(plan.labellers[n].endpoint for n in sorted(named)):
+        if not name:
+            continue
+        endpoint = plan.endpoints[name]
+        if endpoint.serve:
+            if not importlib.util.find_spec("uvicorn"):
+                found.append(
+                    "transformers' server needs more packages: pip install 'transformers[serving]'"
+                )
+            continue
+        try:
+            check_address(name, endpoint.base_url, offline=run.profile.offline)
+            read_key(name, endpoint)
+        except HelpersError as error:
+            found.append(str(error))
     return found
 
 

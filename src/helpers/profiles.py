@@ -10,52 +10,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
+
+from helpers.plans import Finetuning, HelpersError, Labelling, Limit, Strict, TaskPlan, Verification
+
+__all__ = [
+    "PROFILES",
+    "REPO",
+    "HelpersError",
+    "Profile",
+    "ProfileError",
+    "Strict",
+    "load_profile",
+    "profile_names",
+]
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILES = REPO / "config" / "profiles"
 
 
-class HelpersError(Exception):
-    """Base of every error whose message is meant for the user: it says what to do next."""
-
-
 class ProfileError(HelpersError):
     """A profile is misspelt, incomplete, or asks for what this machine does not have."""
-
-
-class Strict(BaseModel):
-    """Pydantic base that refuses unknown keys and is immutable once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class Limit(Strict):
-    """Largest number of texts per split (``null``: all)."""
-
-    train: PositiveInt | None = None
-    validation: PositiveInt | None = None
-    test: PositiveInt | None = None
-
-
-class TaskPlan(Strict):
-    """What is done for a task, and what it does differently from the defaults.
-
-    `models` are evaluated as they are and fine-tuned, `base_only` only as they are.
-    `cross_validation`: also fine-tune on k - 1 of k folds and predict the fold left out.
-    """
-
-    models: list[str] = Field(min_length=1)
-    base_only: list[str] = Field(default_factory=list)
-    settings: dict[str, Any] = Field(default_factory=dict)
-    cross_validation: PositiveInt | None = None
-
-
-class Finetuning(Strict):
-    """Fine-tuning settings: ``settings`` for all tasks, overridden by those of a task."""
-
-    settings: dict[str, Any] = Field(default_factory=dict)
-    tasks: dict[str, TaskPlan]
 
 
 Source = Literal["embedded", "upstream", "hub"]
@@ -82,6 +57,8 @@ class Profile(Strict):
     train_scored: PositiveInt | None = None
     bootstrap: PositiveInt
     baselines: list[Baseline]
+    labelling: Labelling = Labelling()
+    verification: Verification = Verification()
     finetuning: Finetuning
 
     def source(self, task: str) -> Source:
@@ -123,7 +100,7 @@ def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:
         raise ProfileError(f"no profile '{name}': choose one of {', '.join(profile_names())}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        profile = Profile.model_validate(content)
+        profile = Profile.model_validate(_with_labellers(content))
     except yaml.YAMLError as error:
         raise ProfileError(f"{path.name} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -134,6 +111,16 @@ def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:
             "since results are kept under runs/<name>"
         )
     return _only(profile, tasks)
+
+
+def _with_labellers(content: Any) -> Any:
+    """Add the endpoints and labellers that come with the package; a profile's own replace them."""
+    if not isinstance(content, dict) or not isinstance(content.get("labelling", {}), dict):
+        return content
+    own = content.get("labelling", {})
+    shipped = yaml.safe_load((REPO / "config" / "labellers.yaml").read_text(encoding="utf-8"))
+    merged = {key: shipped[key] | (own.get(key) or {}) for key in ("endpoints", "labellers")}
+    return content | {"labelling": own | merged}
 
 
 def _only(profile: Profile, tasks: list[str] | None) -> Profile:

@@ -13,6 +13,7 @@ from helpers.comparison.reading import (
     overview,
     reading,
     scoreboard,
+    without_other_labels,
 )
 from helpers.comparison.tables import (
     CROSS_VALIDATION,
@@ -40,4 +41,5 @@ __all__ = [
     "overview",
     "reading",
     "scoreboard",
+    "without_other_labels",
 ]

@@ -43,10 +43,21 @@ SHOWN = {
 def names(models: Mapping[str, ModelInfo], task: Task) -> dict[str, str]:
     """Readable names of models and baselines, for tables and figures."""
     known = {
-        name: f"{name.removesuffix('-ft')}, fine-tuned" if info.fine_tuned else f"{name}, base"
+        name: _tuned_name(name) if info.fine_tuned else f"{name}, base"
         for name, info in models.items()
     }
     return known | {b: title(b, task, short=True) for b in BASELINES if applicable(b, task)}
+
+
+def _tuned_name(model: str) -> str:
+    key, _, source = model.partition("@")
+    labels = f", {source} labels" if source else ""
+    return f"{key.removesuffix('-ft')}, fine-tuned{labels}"
+
+
+def without_other_labels(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Leave out models that were trained on other labels than the profile's (``...@source``)."""
+    return metrics[~metrics["model"].str.contains("@")]
 
 
 def overview(metrics: pd.DataFrame, tasks: Iterable[Task]) -> pd.DataFrame:

@@ -11,7 +11,13 @@ import pandas as pd
 
 from helpers.data.prepared import read_task, scored_texts
 from helpers.experiments.simple import Baselines, baseline_work, predict_baselines
-from helpers.experiments.trainings import base_folder, fingerprint, locate, settings_for
+from helpers.experiments.trainings import (
+    base_folder,
+    fingerprint,
+    locate,
+    settings_for,
+    tuned_name,
+)
 from helpers.metrics import ModelInfo
 from helpers.models import get_model
 from helpers.parallel import side_by_side
@@ -100,6 +106,12 @@ def predictions(run: Run) -> dict[str, Prediction]:
             for model, trained in jobs:
                 path = folder / f"{model}.parquet"
                 found[f"{name}/{model}"] = _prediction(run, name, key, texts, path, trained)
+        test = texts[texts["split"] == "test"]
+        for source in plan.label_sources:
+            model = tuned_name(plan.models[-1], source)
+            trained = run.root / "models" / name / model
+            path = folder / f"{model}.parquet"
+            found[f"{name}/{model}"] = _prediction(run, name, plan.models[-1], test, path, trained)
     return found
 
 
@@ -182,6 +194,10 @@ def model_info(run: Run) -> dict[str, ModelInfo]:
         size = count_parameters(run, key)
         info[key] = ModelInfo(size, False)
         info[f"{key}-ft"] = ModelInfo(size, True)
+    for plan in map(run.profile.plan, run.profile.tasks):
+        for source in plan.label_sources:
+            size = count_parameters(run, plan.models[-1])
+            info[tuned_name(plan.models[-1], source)] = ModelInfo(size, True)
     return info
 
 

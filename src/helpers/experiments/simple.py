@@ -14,6 +14,7 @@ import pandas as pd
 
 from helpers.baselines import applicable, predict_baseline, remembered
 from helpers.data.prepared import read_task, scored_texts
+from helpers.experiments.embedded import Embedding, embedding_work, kept
 from helpers.experiments.trainings import fingerprint
 from helpers.runs import Run, file_sha256, frame_artifact, frame_sha256
 from helpers.tasks import Task, load_task
@@ -30,17 +31,15 @@ class Baselines:
     folder: Path
     names: Sequence[str]
     seed: int
-    threads: int
     scored: list[str]
+    embedding: Embedding
     fold: pd.Series | None = None
 
 
 def predict_baselines(item: Baselines) -> list[str]:
     """Predict and save the baselines of one task; return the names of those made now."""
-    from helpers.embeddings import sentence_embeddings
-
     task = load_task(item.task)
-    known = remembered(partial(sentence_embeddings, threads=item.threads))
+    known = remembered(kept(item.embedding))
     made = []
     for name in item.names:
         inputs = _inputs(item, task, name)
@@ -84,19 +83,19 @@ def baseline_work(run: Run) -> dict[str, Baselines]:
 
     With cross-validation there is a second piece, under the name of the task and ``-folds``.
     """
-    seed, threads = run.profile.seed, run.profile.threads
+    seed = run.profile.seed
     work = {}
     for name in run.profile.tasks:
         task = load_task(name)
         texts = read_task(run, task)
         names = [b for b in run.profile.baselines if applicable(b, task)]
         scored = scored_texts(run, task)["id"].tolist()
-        folder = run.root / "predictions" / name
-        work[name] = Baselines(name, texts, folder, names, seed, threads, scored)
+        folder, embedding = run.root / "predictions" / name, embedding_work(run, name)
+        work[name] = Baselines(name, texts, folder, names, seed, scored, embedding)
         if run.profile.plan(name).cross_validation:
             fold = texts["id"].map(read_task(run, task, "folds").set_index("id")["fold"])
             folder = run.root / "predictions" / f"{name}-folds"
             work[f"{name}-folds"] = Baselines(
-                name, texts, folder, names, seed, threads, scored, fold
+                name, texts, folder, names, seed, scored, embedding, fold
             )
     return work

@@ -13,11 +13,13 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from helpers.data import DataError
 from helpers.data.prepared import read_task
 from helpers.data.splits import stratified_subset
 from helpers.finetuning import FinetuningSettings, Job
 from helpers.models import ModelSpec, get_model, pinned_revision
 from helpers.parallel import side_by_side
+from helpers.plans import LabelSource
 from helpers.runs import REPO, ProfileError, Run, artifact, file_sha256, versions
 from helpers.tasks import Task, load_task
 
@@ -57,7 +59,7 @@ def settings_for(run: Run, task: str, spec: ModelSpec) -> FinetuningSettings:
 
 
 @dataclass(frozen=True)
-class _Base:
+class Base:
     """An offline base model, to be built in a process of its own."""
 
     layers: int
@@ -74,14 +76,20 @@ def build_bases(run: Run) -> dict[str, Path]:
     plans = [run.profile.plan(task) for task in run.profile.tasks]
     keys = dict.fromkeys(key for plan in plans for key in plan.models + plan.base_only)
     specs = [spec for spec in map(get_model, keys) if spec.source == "offline"]
-    work = {spec.key: _Base(spec.layers or 0, base_folder(run, spec.key)) for spec in specs}
+    work = {spec.key: base_work(run, spec.key) for spec in specs}
     if not work:
         return {}
     # In another process: this one then needs no torch, and its memory.
-    return side_by_side(_build_base, work, workers=1, title="base models", progress=False)
+    return side_by_side(build_base, work, workers=1, title="base models", progress=False)
 
 
-def _build_base(item: _Base) -> Path:
+def base_work(run: Run, key: str) -> Base:
+    """Return what `build_base` needs to build an offline base model of the run."""
+    return Base(get_model(key).layers or 0, base_folder(run, key))
+
+
+def build_base(item: Base) -> Path:
+    """Build an offline base model, or find it done; return its folder."""
     from helpers import offline_model
     from helpers.language_models import quiet
 
@@ -100,19 +108,67 @@ def locate(run: Run, key: str) -> tuple[str | Path, str | None]:
 
 
 def check_train_labels(run: Run) -> None:
-    """Refuse labels that no chapter of this version makes, instead of training on others.
+    """Refuse labels that this run does not make, instead of training on others.
 
     Raises
     ------
     ProfileError
-        If the profile asks for verified or majority labels.
+        If the profile asks for verified or majority labels of a task that no crowd labels.
     """
-    wanted = run.profile.train_labels
-    if wanted != "gold":
-        raise ProfileError(
-            f"profile '{run.profile.name}' says train_labels: {wanted}, but this version has no "
-            "chapter that labels and verifies texts: set train_labels: gold"
-        )
+    profile = run.profile
+    for task in profile.tasks:
+        wanted = {profile.train_labels, *profile.plan(task).label_sources}
+        if wanted - {"gold"} and not profile.labelling.crowd.get(task):
+            raise ProfileError(
+                f"profile '{profile.name}' trains {task} on {', '.join(sorted(wanted - {'gold'}))} "
+                f"labels, but names no labellers for it: add labelling.crowd.{task}, or set "
+                "train_labels: gold and no label_sources"
+            )
+
+
+def train_texts(run: Run, task: Task, source: LabelSource) -> pd.DataFrame:
+    """Return the training texts with the labels of a source.
+
+    Parameters
+    ----------
+    run, task : whose texts.
+    source : ``gold``; ``verified`` (what the coders left, chapter 03); ``majority`` (the crowd's
+        unreviewed majority, chapter 02); ``gold-same`` and ``majority-same``: the same for the
+        verified texts alone, so that only the labels differ.
+
+    Raises
+    ------
+    DataError
+        If the chapter that makes these labels has not been run.
+    """
+    texts = read_task(run, task)
+    train = texts[texts["split"] == "train"]
+    if source == "gold":
+        return train
+    if source == "majority":
+        return _with_labels(train, read_made(run, task, "labelling/{}/majority", "02_labelling"))
+    verified = read_made(run, task, "verification/{}/verified", "03_verification")
+    if source == "verified":
+        return _with_labels(train, verified)
+    same = train[train["id"].isin(verified["id"])]
+    if source == "gold-same":
+        return same
+    return _with_labels(same, read_made(run, task, "labelling/{}/majority", "02_labelling"))
+
+
+def read_made(run: Run, task: Task, where: str, chapter: str) -> pd.DataFrame:
+    """Read a table that an earlier chapter made for a task; say which, if it is not there."""
+    path = run.root / f"{where.format(task.name)}.parquet"
+    if not path.is_file():
+        raise DataError(f"{where.format(task.name)} is missing in this run: run {chapter} first")
+    return pd.read_parquet(path)
+
+
+def _with_labels(texts: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Replace the labels; texts that have none under this source are left out."""
+    usable = labels[labels["status"] == "ok"] if "status" in labels else labels
+    kept = texts[texts["id"].isin(usable["id"])]
+    return kept.assign(labels=kept["id"].map(usable.set_index("id")["labels"]))
 
 
 def training_jobs(run: Run) -> list[Job]:
@@ -120,12 +176,22 @@ def training_jobs(run: Run) -> list[Job]:
     check_train_labels(run)
     jobs = []
     for name in run.profile.tasks:
-        texts = read_task(run, load_task(name))
-        for key in run.profile.plan(name).models:
-            train, validation = (texts[texts["split"] == s] for s in ("train", "validation"))
+        task, plan = load_task(name), run.profile.plan(name)
+        texts = read_task(run, task)
+        validation = texts[texts["split"] == "validation"]
+        train = train_texts(run, task, run.profile.train_labels)
+        for key in plan.models:
             jobs.append(_job(run, name, key, f"{key}-ft", train, validation))
             jobs += _fold_jobs(run, name, key, texts)
+        for source in plan.label_sources:
+            key, other = plan.models[-1], train_texts(run, task, source)
+            jobs.append(_job(run, name, key, tuned_name(key, source), other, validation))
     return sorted(jobs, key=_cost, reverse=True)
+
+
+def tuned_name(key: str, source: LabelSource | None = None) -> str:
+    """Return the name of a fine-tuned model; `source` if its labels are not the profile's."""
+    return f"{key}-ft" if source is None else f"{key}-ft@{source}"
 
 
 def _cost(job: Job) -> float:

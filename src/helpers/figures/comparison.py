@@ -15,6 +15,7 @@ from helpers.figures.style import (
     GREY,
     KIND_COLOURS,
     KIND_MARKERS,
+    KIND_NAMES,
     FigureError,
     headline,
     horizontal_grid_only,
@@ -177,6 +178,7 @@ def forest(
     *,
     split: str = "test",
     names: Names = None,
+    kinds: Mapping[str, str] | None = None,
     embedded: bool = False,
 ) -> Figure:
     """All models and baselines with their 95% intervals, the best on top.
@@ -189,11 +191,16 @@ def forest(
     title : str
     split : str
     names : mapping of model to readable name, optional
+    kinds : mapping of model to "endpoint", optional
+        Models that are neither ours nor baselines.
     embedded : bool
     """
     rows = _select(metrics, task, metric)
     rows = rows[rows["split"] == split]
     require(rows, [], f"{metric} of {task}, {split}")
+    rows["kind"] = [
+        (kinds or {}).get(m, k) for m, k in zip(rows["model"], rows["kind"], strict=True)
+    ]
     rows = rows.sort_values(
         ["value", "model"], ascending=metric not in LOWER_IS_BETTER, kind="stable"
     )
@@ -213,7 +220,7 @@ def forest(
                 ms=6.5,
                 elinewidth=1.6,
                 capsize=3,
-                label=kind,
+                label=KIND_NAMES.get(kind, kind),
             )
     for place, row in zip(height, rows.itertuples(), strict=True):
         interval = "" if pd.isna(row.ci_low) else f"  [{row.ci_low:.3f}, {row.ci_high:.3f}]"
@@ -227,6 +234,6 @@ def forest(
     axes.set_ylim(-0.6, len(rows) - 0.4)
     vertical_grid_only(axes)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     headline(figure, title, embedded)
     return figure

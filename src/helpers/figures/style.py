@@ -23,8 +23,9 @@ PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
 PUBLISHED_BACKGROUND = "#F6F0E2"
 WIDTH = 9.0  # inches: 900 pixels at 100 dpi, where the smallest text is 10 pixels high
 
-KIND_COLOURS = {"fine-tuned": BLUE, "base": VERMILLION, "baseline": GREY}
-KIND_MARKERS = {"fine-tuned": "o", "base": "s", "baseline": "D"}
+KIND_COLOURS = {"fine-tuned": BLUE, "base": VERMILLION, "baseline": GREY, "endpoint": GREEN}
+KIND_MARKERS = {"fine-tuned": "o", "base": "s", "baseline": "D", "endpoint": "^"}
+KIND_NAMES = {"endpoint": "crowd, endpoint or archive"}
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,

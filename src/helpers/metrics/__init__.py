@@ -5,6 +5,7 @@ Nothing here knows a model or reads an answer: the input is a pair of integer ma
 texts were answered at all.
 """
 
+from helpers.metrics.agreement import coder_agreement, overall_agreement, pairwise_kappa
 from helpers.metrics.counts import (
     TextCounts,
     count_texts,
@@ -12,6 +13,7 @@ from helpers.metrics.counts import (
     numeric_counts,
     single_label_counts,
 )
+from helpers.metrics.crowd import accuracy_given_agreement, crowd_shares
 from helpers.metrics.intervals import (
     Estimate,
     bootstrap_metrics,
@@ -19,6 +21,7 @@ from helpers.metrics.intervals import (
     percentile_interval,
     resampled_sums,
 )
+from helpers.metrics.labellers import labeller_scores, neighbour_confusion
 from helpers.metrics.paired import (
     McNemar,
     PairedDifference,
@@ -26,6 +29,8 @@ from helpers.metrics.paired import (
     mcnemar_exact,
     paired_bootstrap,
 )
+from helpers.metrics.prompts import prompt_groups, prompt_sensitivity
+from helpers.metrics.reliability import wilson_interval
 from helpers.metrics.scores import (
     CLASS_METRICS,
     LOWER_IS_BETTER,
@@ -59,24 +64,34 @@ __all__ = [
     "ModelInfo",
     "PairedDifference",
     "TextCounts",
+    "accuracy_given_agreement",
     "bootstrap_metrics",
     "class_rates",
+    "coder_agreement",
     "count_texts",
     "counts_from_frames",
+    "crowd_shares",
     "evaluate",
     "holm",
+    "labeller_scores",
     "mcnemar_exact",
     "metric_names",
     "metrics_of",
     "multi_label_counts",
+    "neighbour_confusion",
     "numeric_counts",
+    "overall_agreement",
     "paired_bootstrap",
+    "pairwise_kappa",
     "per_class",
     "percentile_interval",
+    "prompt_groups",
+    "prompt_sensitivity",
     "read_predictions",
     "resampled_sums",
     "scores",
     "single_label_counts",
     "split_counts",
     "tidy",
+    "wilson_interval",
 ]

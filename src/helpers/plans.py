@@ -1,0 +1,198 @@
+"""The parts of a profile: what is done for a task, by which labellers, endpoints and coders.
+
+Everything here is read from a profile's YAML file; unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+LabelSource = Literal["gold", "verified", "majority", "gold-same", "majority-same"]
+
+
+class HelpersError(Exception):
+    """Base of every error whose message is meant for the user: it says what to do next."""
+
+
+class Strict(BaseModel):
+    """Pydantic base that refuses unknown keys and is immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Limit(Strict):
+    """Largest number of texts per split (``null``: all)."""
+
+    train: PositiveInt | None = None
+    validation: PositiveInt | None = None
+    test: PositiveInt | None = None
+
+
+class TaskPlan(Strict):
+    """What is done for a task, and what it does differently from the defaults.
+
+    `models` are evaluated as they are and fine-tuned, `base_only` only as they are.
+    `cross_validation`: also fine-tune on k - 1 of k folds (with gold labels) and predict the fold
+    left out.
+    `label_sources`: train the last of `models` on other labels as well, to see what labels are
+    worth: ``gold``, ``gold-same`` and ``majority-same`` (of the texts that were verified).
+    """
+
+    models: list[str] = Field(min_length=1)
+    base_only: list[str] = Field(default_factory=list)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    cross_validation: PositiveInt | None = None
+    label_sources: list[LabelSource] = Field(default_factory=list)
+
+
+class Finetuning(Strict):
+    """Fine-tuning settings: ``settings`` for all tasks, overridden by those of a task."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    tasks: dict[str, TaskPlan]
+
+
+Method = Literal["v1", "v2", "v3", "v4", "direct", "groups"]
+View = Literal["text", "subject"]
+
+
+class Endpoint(Strict):
+    """A server that speaks OpenAI's protocol, and how fast it may be asked.
+
+    Attributes
+    ----------
+    base_url : e.g. ``https://api.openai.com/v1``; empty with `serve`.
+    serve : instead of an address: start a local server with a model of this run, trained on the
+        task's codebook alone (``codebook``: chapter 02 does that) or on labelled texts
+        (``finetuned``: chapter 04; only for `Labelling.compared`, since a crowd must not have seen
+        gold labels).
+    api_key_env : environment variable that holds the key; empty: the server needs none.
+    api : ``chat`` (chat completions) or ``completions`` (plain prompts, for base models).
+    mode : ``direct`` (one request a question) or ``batch`` (OpenAI's Batch API, half the price).
+    structured : ask for JSON that fits a schema (``json_schema``), for any JSON
+        (``json_object``), or for plain text (``none``).
+    logprobs : ask for log-probabilities; they become the confidence of an answer.
+    concurrency : requests in flight at a time.
+    requests_per_minute, tokens_per_minute : limits of the account (``null``: none).
+    timeout : seconds until a request counts as lost.
+    attempts : tries before a question is recorded as an error.
+    """
+
+    base_url: str = ""
+    serve: Literal["codebook", "finetuned"] | None = None
+    api_key_env: str = ""
+    api: Literal["chat", "completions"] = "chat"
+    mode: Literal["direct", "batch"] = "direct"
+    structured: Literal["json_schema", "json_object", "none"] = "none"
+    logprobs: bool = False
+    concurrency: PositiveInt = 8
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    timeout: PositiveFloat = 60.0
+    attempts: PositiveInt = 6
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Endpoint:
+        if bool(self.base_url) == bool(self.serve):
+            raise ValueError("give either base_url or serve")
+        return self
+
+
+class Labeller(Strict):
+    """One member of the crowd: who is asked, by which prompt method, about which part of a text.
+
+    Attributes
+    ----------
+    kind : ``encoder`` (zero-shot sentence encoder), ``local`` (causal language model in this
+        process) or ``endpoint``.
+    method : V1-V4 of the paper (`helpers.labelling.methods`), ``direct`` (all labels in one
+        question) or ``groups`` (one question a group of labels).
+    view : the whole text, or its subject line alone (tasks whose texts have one).
+    model : name of the model at the endpoint, or of a local model.
+    endpoint : name of an endpoint of the profile (``kind: endpoint``).
+    temperature, sampling_seed, max_tokens : sampling of one answer.
+    propose : encoder, tasks with several labels: how many labels it proposes for a text.
+    """
+
+    kind: Literal["encoder", "local", "endpoint"]
+    method: Method
+    view: View = "text"
+    model: str = ""
+    endpoint: str = ""
+    temperature: float = Field(default=0.0, ge=0)
+    sampling_seed: int | None = 1
+    max_tokens: PositiveInt = 64
+    propose: PositiveInt = 3
+
+
+class Labelling(Strict):
+    """The AI crowd: endpoints, labellers, who labels which task, and what may be spent.
+
+    Attributes
+    ----------
+    responses : ``live`` asks endpoints for what the store lacks; ``replay`` reads the archived
+        answers under `archive` and never opens a connection.
+    archive : folder of ``<task>/<model>/<prompt>.jsonl.gz`` for ``replay`` (empty: the run's).
+    budget_usd : no request is sent that could bring the total above it (``null``: no limit).
+    splits : texts that the crowd labels.
+    endpoints, labellers : by name.
+    crowd : task -> names of its labellers, in the order in which they are shown.
+    compared : task -> labellers that chapter 05 asks about the test texts, beside the models.
+    """
+
+    responses: Literal["live", "replay"] = "live"
+    archive: str = ""
+    budget_usd: float | None = Field(default=None, ge=0)
+    splits: list[Literal["train", "validation", "test"]] = ["train"]
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict)
+    labellers: dict[str, Labeller] = Field(default_factory=dict)
+    crowd: dict[str, list[str]] = Field(default_factory=dict)
+    compared: dict[str, list[str]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Labelling:
+        for name, labeller in self.labellers.items():
+            if labeller.kind == "endpoint" and labeller.endpoint not in self.endpoints:
+                raise ValueError(f"labeller '{name}': no endpoint '{labeller.endpoint}'")
+        for task, names in self.crowd.items():
+            for labeller in (self.labellers[name] for name in names if name in self.labellers):
+                if labeller.kind == "endpoint" and self._served(labeller) == "finetuned":
+                    raise ValueError(
+                        f"crowd of '{task}': a model that was tuned on gold labels may not label "
+                        "(serve: finetuned); list it under compared"
+                    )
+        for task, names in [*self.crowd.items(), *self.compared.items()]:
+            if unknown := [name for name in names if name not in self.labellers]:
+                raise ValueError(f"crowd of '{task}': no labeller {', '.join(unknown)}")
+        return self
+
+    def _served(self, labeller: Labeller) -> str | None:
+        return self.endpoints[labeller.endpoint].serve
+
+
+class Verification(Strict):
+    """Human review of the crowd's proposals.
+
+    Attributes
+    ----------
+    coders : ``simulated`` (seeded, decides by the gold labels with errors; for runs without
+        people) or ``logs`` (decisions that people made in the widget or in review sheets).
+    names : the coders.
+    mode : ``reject`` wrong labels only (Carammia et al. 2024) or ``correct`` them
+        (Iacus et al. 2025).
+    error_rate : share of wrong decisions of a simulated coder. Default: two coders with 10%
+        errors each disagree in 18% of cases; the paper reports 15-20%.
+    overlap : share of texts that two coders review.
+    audit : number of texts drawn at random and coded without seeing proposals.
+    rule : how disagreeing decisions become one label set (`helpers.verification.aggregate`).
+    """
+
+    coders: Literal["simulated", "logs"] = "simulated"
+    names: list[str] = Field(default_factory=lambda: ["coder-1", "coder-2"], min_length=1)
+    mode: Literal["reject", "correct"] = "reject"
+    error_rate: float = Field(default=0.1, ge=0, lt=0.5)
+    overlap: float = Field(default=0.2, ge=0, le=1)
+    audit: PositiveInt = 100
+    rule: Literal["majority", "any", "unanimous", "first-accepted", "high-wins"] = "majority"
