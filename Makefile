@@ -63,14 +63,18 @@ format: $(STAMP) ## sort imports, format code, strip notebook outputs
 lock: $(STAMP) ## write requirements.txt and environment.yml anew from pyproject.toml
 	@$(BIN)/python .ci/lock.py
 
-clean: ## remove results, built models and caches; keeps .venv and the downloaded data
-	rm -rf runs models build src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove results, models and caches; keeps answers, decisions, .venv and data
+	@if [ -d runs ]; then \
+		find runs -mindepth 2 -maxdepth 2 ! -name responses ! -name decisions -exec rm -rf {} +; \
+		find runs -type d -empty -delete; fi
+	rm -rf models build src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print | xargs rm -rf
 	rm -f .doit.db* .coverage
 
-clean-all: clean ## also remove .venv and data/upstream, after asking
-	@printf "Remove .venv and the downloaded data/upstream? [y/N] "; read answer; \
-	if [ "$$answer" = y ]; then rm -rf .venv data/upstream; echo removed; else echo kept; fi
+clean-all: clean ## also remove .venv, data/upstream, models' answers and coders' decisions; asks
+	@printf "Remove .venv, data/upstream, and all answers and decisions in runs? [y/N] "; \
+	read answer; \
+	if [ "$$answer" = y ]; then rm -rf .venv data/upstream runs; echo removed; else echo kept; fi
 
 $(STAMP): requirements.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \

@@ -50,6 +50,18 @@ def label(task, name, texts, backend, **settings):
 # --- encoder ------------------------------------------------------------------------------------
 
 
+def test_centring_takes_out_a_label_that_is_near_to_every_text():
+    subjects = ["Law", "Physics", "Chemistry", "Engineering", "Agricultural Sciences"]
+    hub = "Astronomy and Astrophysics " * 3  # in all texts, and louder than their own subject
+    texts = [f"{hub}{subject}" for subject in subjects]
+    nearest = EncoderLabeller(DATAVERSE, Words(), propose=1)
+    centred = EncoderLabeller(DATAVERSE, Words(), propose=1, centre=True)
+    found = [label(DATAVERSE, "direct", texts, encoder)["labels"] for encoder in (nearest, centred)]
+    names = [[DATAVERSE.label_names[DATAVERSE.loads(x)[0]] for x in column] for column in found]
+    assert set(names[0]) == {"Astronomy and Astrophysics"}
+    assert names[1] == subjects
+
+
 @pytest.mark.parametrize("name", ["v1", "v2", "v3"])
 def test_the_encoder_finds_the_subtopic_that_a_text_names(name):
     texts = ["Higher Education", "Animal Disease", "Radio and television", "Prisons"]

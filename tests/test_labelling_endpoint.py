@@ -528,6 +528,15 @@ def test_two_processes_share_the_work(tmp_path):
     assert log["peak"] > 4  # they worked at the same time
 
 
+def test_a_service_that_fails_on_everything_is_given_up_and_asked_again_later(server, store):
+    with pytest.raises(EndpointError, match=r"questions in a row failed.*HTTP 500"):
+        make(server, store, attempts=2, timeout=5).responses(texts(400, "[[500 9]]"))
+    failed = [row for row in store.rows() if row.status == "error"]
+    assert 25 <= len(failed) < 60  # those in flight end, nothing more is sent
+    server.reset()
+    assert {r.status for r in make(server, store).responses(texts(5))} == {"ok"}
+
+
 def test_errors_of_another_process_are_not_asked_again_at_once(server, store, monkeypatch):
     # Another process holds the key and records an error while this one waits for it.
     asked = texts(1, "[[500 0]]")

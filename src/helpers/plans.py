@@ -56,6 +56,7 @@ class Finetuning(Strict):
 
 Method = Literal["v1", "v2", "v3", "v4", "direct", "groups"]
 View = Literal["text", "subject"]
+ReviewMode = Literal["reject", "correct"]
 
 
 class Endpoint(Strict):
@@ -114,6 +115,7 @@ class Labeller(Strict):
     endpoint : name of an endpoint of the profile (``kind: endpoint``).
     temperature, sampling_seed, max_tokens : sampling of one answer.
     propose : encoder, tasks with several labels: how many labels it proposes for a text.
+    centre : encoder: count how much nearer a name is to this text than to the average text.
     """
 
     kind: Literal["encoder", "local", "endpoint"]
@@ -125,6 +127,7 @@ class Labeller(Strict):
     sampling_seed: int | None = 1
     max_tokens: PositiveInt = 64
     propose: PositiveInt = 3
+    centre: bool = False
 
 
 class Labelling(Strict):
@@ -181,7 +184,7 @@ class Verification(Strict):
         people) or ``logs`` (decisions that people made in the widget or in review sheets).
     names : the coders.
     mode : ``reject`` wrong labels only (Carammia et al. 2024) or ``correct`` them
-        (Iacus et al. 2025).
+        (Iacus et al. 2025); `mode_of_task`: tasks that differ.
     error_rate : share of wrong decisions of a simulated coder. Default: two coders with 10%
         errors each disagree in 18% of cases; the paper reports 15-20%.
     overlap : share of texts that two coders review.
@@ -191,8 +194,13 @@ class Verification(Strict):
 
     coders: Literal["simulated", "logs"] = "simulated"
     names: list[str] = Field(default_factory=lambda: ["coder-1", "coder-2"], min_length=1)
-    mode: Literal["reject", "correct"] = "reject"
+    mode: ReviewMode = "reject"
+    mode_of_task: dict[str, ReviewMode] = Field(default_factory=dict)
     error_rate: float = Field(default=0.1, ge=0, lt=0.5)
     overlap: float = Field(default=0.2, ge=0, le=1)
     audit: PositiveInt = 100
     rule: Literal["majority", "any", "unanimous", "first-accepted", "high-wins"] = "majority"
+
+    def mode_for(self, task: str) -> ReviewMode:
+        """Return how coders review a task."""
+        return self.mode_of_task.get(task, self.mode)

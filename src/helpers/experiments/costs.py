@@ -11,7 +11,7 @@ from helpers.data.prepared import scored_texts
 from helpers.experiments.crowd import crowd_texts, members
 from helpers.experiments.endpoints import archive_folder, open_store, served_folder
 from helpers.labelling.archive import export_responses
-from helpers.labelling.cost_tables import Planned, actual_costs, estimate, total_usd
+from helpers.labelling.cost_tables import ESTIMATE, Planned, actual_costs, estimate, total_usd
 from helpers.labelling.costs import confirm
 from helpers.labelling.label import viewed
 from helpers.labelling.methods import method
@@ -35,7 +35,7 @@ def crowd_cost(run: Run) -> pd.DataFrame:
     """
     seed, tables = run.profile.seed, []
     if run.profile.labelling.responses == "replay":
-        return pd.DataFrame(columns=["task", "labeller", "requests", "in_store", "usd"])
+        return pd.DataFrame(columns=["task", *ESTIMATE])
     with open_store(run) as store:
         for task in run.profile.tasks:
             planned = list(_planned(run, task))

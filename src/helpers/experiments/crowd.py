@@ -160,7 +160,8 @@ def _label_local(item: _Local, member: _Member, task: Task, embed: Embed) -> pd.
 
     labeller, label = member.labeller, partial(label_texts, task, item.texts, name=member.name)
     if member.model is None:
-        return label(labeller, EncoderLabeller(task, embed, propose=labeller.propose))
+        encoder = EncoderLabeller(task, embed, propose=labeller.propose, centre=labeller.centre)
+        return label(labeller, encoder)
     model, revision = member.model
     backend = LocalModelLabeller(
         model, revision=revision, max_tokens=labeller.max_tokens, **item.options

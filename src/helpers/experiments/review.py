@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from helpers.data.prepared import may_show, read_task
@@ -118,7 +119,7 @@ def review_session(run: Run, task: Task, coder: str) -> ReviewSession:
         assignment_of(run, task),
         DecisionLog(log_path(decisions_folder(run), task.name, coder)),
         coder,
-        mode=run.profile.verification.mode,
+        mode=run.profile.verification.mode_for(task.name),
         show_texts=may_show(run, task),
     )
 
@@ -165,7 +166,7 @@ def _simulate(
         assignment,
         error_rate=plan.error_rate,
         seed=run.profile.seed,
-        mode=plan.mode,
+        mode=plan.mode_for(task.name),
     )
     for coder in coder_names(run):  # an earlier simulation of other settings; never people's logs
         log_path(decisions_folder(run), task.name, coder).unlink(missing_ok=True)
@@ -173,22 +174,30 @@ def _simulate(
 
 
 def label_quality(run: Run, reviews: Mapping[str, Review]) -> pd.DataFrame:
-    """Compare label sources with the gold labels of the training texts.
+    """Compare label sources with the gold labels of the training texts that were verified.
 
     Returns
     -------
-    One row a task and source (crowd's majority, verified): texts, right (share with exactly the
-    gold labels), for the same texts. Only where gold labels are known can this be looked at.
+    One row a task and source (the crowd's majority, verified): texts, exact (share with exactly
+    the gold labels) and jaccard (mean; with one label the same). Only where gold labels are known
+    can this be looked at.
     """
     rows = []
     for name, review in reviews.items():
-        gold = read_task(run, review.task).set_index("id")["labels"]
+        task = review.task
+        gold = read_task(run, task).set_index("id")["labels"]
         kept = review.verified[review.verified["dropped"] == ""].set_index("id")["labels"]
-        majority = read_made(run, review.task, "labelling/{}/majority", "02_labelling")
+        majority = read_made(run, task, "labelling/{}/majority", "02_labelling")
         voted = majority.set_index("id")["labels"].reindex(kept.index)
+        truth = task.encode([task.loads(cell) for cell in gold.reindex(kept.index)])
         for source, labels in (("majority", voted), ("verified", kept)):
-            right = (labels == gold.reindex(kept.index)).mean()
-            rows.append({"task": name, "source": source, "texts": len(kept), "right": right})
+            guess = task.encode([task.loads(cell) for cell in labels])
+            exact = float((guess == truth).all(axis=1).mean())
+            both, either = (guess > 0) & (truth > 0), (guess > 0) | (truth > 0)
+            # Two empty label sets are equal.
+            jaccard = np.where(either.any(axis=1), both.sum(1) / np.maximum(either.sum(1), 1), 1.0)
+            row = {"task": name, "source": source, "texts": len(kept), "exact": exact}
+            rows.append(row | {"jaccard": float(jaccard.mean())})
     return pd.DataFrame(rows).round(6)
 
 

@@ -104,6 +104,7 @@ class Asking:
                 # Only what is on disk counts as answered.
                 await asyncio.wrap_future(self.store.save(response))
                 self._note(response)
+                self._sender.check_service(response.error)
 
     def _note(self, response: Response) -> None:
         self.done[response.key] = response

@@ -9,6 +9,10 @@ rules stand in for what it cannot judge. None is fitted to labels:
 * Several labels: the `propose` nearest of the whole codebook. So ``groups`` and ``direct`` agree.
 * Levels: the middle one throughout; similarity says nothing about intensity.
 
+Some names are near to every text (hubs: Radovanović, Nanopoulos, Ivanović 2010, JMLR 11). With
+`centre`, what counts is how much nearer a name is to this text than to the average text that was
+asked about. That is no matter of labels either, but the answer then depends on the other texts.
+
 Cosines are no probabilities, so answers have no confidence.
 """
 
@@ -38,13 +42,20 @@ class EncoderLabeller:
     task : its codebook is what "near" is measured against.
     embed : turns n texts into an (n, d) array; each text is embedded once.
     propose : number of labels a text gets in tasks with several.
-    shortlist : see the module.
+    shortlist, centre : see the module.
     """
 
     def __init__(
-        self, task: Task, embed: Embed, *, propose: int = 3, shortlist: int = SHORTLIST
+        self,
+        task: Task,
+        embed: Embed,
+        *,
+        propose: int = 3,
+        shortlist: int = SHORTLIST,
+        centre: bool = False,
     ) -> None:
         self.embed, self.propose, self.shortlist = embed, propose, shortlist
+        self.centre = centre
         subtopics = task.subtopics["name"].unique().tolist()
         self._subtopics = subtopics or list(task.label_names.values())
         self._labels = list(dict.fromkeys(task.label_names.values()))
@@ -61,6 +72,8 @@ class EncoderLabeller:
         texts = list(dict.fromkeys(item.text for item in asked))
         place = {text: i for i, text in enumerate(texts)}
         vectors = self._matrix(texts)
+        if self.centre:
+            vectors = vectors - vectors.mean(axis=0)
         least = {many: self._threshold(vectors, many) for many in {q.many for q in rows}}
         answers: list[Answer] = [Answer("unparsed")] * len(asked)
         for question, items in rows.items():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 BYTES_PER_TOKEN = 4  # rule of thumb, for the tokens-a-minute limit only
+LOST = 25  # questions in a row without an answer: then the service counts as down
 
 
 class Stopped(Exception):
@@ -73,12 +74,26 @@ class Sender:
     client : of the endpoint.
     traffic : the endpoint's limits.
     stop : once it is set, nothing more is sent.
+
+    Attributes
+    ----------
+    lost : questions since the last answer that failed in all their tries.
     """
 
     setup: Setup
     client: AsyncOpenAI
     traffic: Traffic
     stop: asyncio.Event
+    lost: int = 0
+
+    def check_service(self, error: str | None) -> None:
+        """Raise an EndpointError if so many questions in a row got no answer that more are vain."""
+        if self.lost >= LOST:
+            raise self._hopeless(
+                f"{self.lost} questions in a row failed, each after all its tries, the last with: "
+                f"{error}",
+                "The service seems to be down, or to fail on these requests.",
+            )
 
     async def answer(self, key: str, asked: Asked) -> Response:
         """Ask one question until it is answered, refused, or out of tries.
@@ -96,7 +111,9 @@ class Sender:
         error, failure = None, None
         try:
             reply = await controller(self._ask, this)
+            self.lost = 0
         except Fault as fault:
+            self.lost += 1
             error = scrub(str(fault), setup.key)
             if fault.unreachable and not self.traffic.answered:
                 failure = self._hopeless(error, "Is the server running, at this base_url?")

@@ -128,7 +128,7 @@ def pool_recall(
         )
         size = (int(numerator.sum()), int(denominator.sum()), len(sample))
         rows.append((name, estimate, low, high, *size))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).round({"estimate": 6, "ci_low": 6, "ci_high": 6})
 
 
 def items_by_text(proposals: pd.DataFrame) -> dict[str, set[Item]]:
