@@ -26,7 +26,7 @@ def book(tmp_path, monkeypatch):
     folder.mkdir()
     entries: dict[str, Chapter] = {}
 
-    def add(name: str, *cells: str, needs=(), writes=("tables/*",)):
+    def add(name: str, *cells: str, needs=(), writes=("tables/*",), reads=()):
         notebook = new_notebook(
             cells=[
                 new_markdown_cell(f"# {name}"),
@@ -36,7 +36,8 @@ def book(tmp_path, monkeypatch):
             metadata={"kernelspec": KERNEL},
         )
         nbformat.write(notebook, folder / f"{name}.ipynb")
-        entries[name] = Chapter(title=name, needs=list(needs), writes=list(writes))
+        files = {"writes": list(writes), "reads": list(reads)}
+        entries[name] = Chapter(title=name, needs=list(needs), **files)
 
     monkeypatch.setattr(chapters, "NOTEBOOKS", folder)
     for module in (chapters, replicate):
@@ -81,6 +82,27 @@ def test_a_change_of_the_profile_makes_a_chapter_out_of_date(book):
     run_chapter("01_first", run)
     other = open_run("demo", root=run.root.parent, tasks="cap")
     assert not is_up_to_date("01_first", other)
+
+
+def test_a_chapter_is_redone_when_a_coder_has_decided_more(book):
+    run, add = book
+    add("01_first", "1 + 1", reads=["decisions/**/*.jsonl"])
+    run_chapter("01_first", run)
+    assert is_up_to_date("01_first", run)
+    with open(run.path("decisions", "cap", "ann.jsonl"), "a") as log:
+        log.write("{}\n")
+    assert not is_up_to_date("01_first", run)
+
+
+def test_the_review_reads_the_coders_decisions():
+    assert chapters.load_chapters()["03_verification"].reads == ["decisions/**/*.jsonl"]
+
+
+def test_no_chapter_writes_what_a_later_one_adds_to():
+    """Else its stamp would not fit any more, and a second run would do everything again."""
+    for name, chapter in chapters.load_chapters().items():
+        folders = {pattern.split("/")[0] for pattern in chapter.writes}
+        assert not folders & {"responses", "embeddings", "decisions", "performance"}, name
 
 
 def test_times_are_no_results(book):

@@ -91,7 +91,7 @@ def source_table():
             ("verified", 0.69, 0.64, 0.74, 300, 930, 1650),
             ("majority", 0.6, 0.55, 0.65, 300, 1000, 0),
         ],
-        columns=["source", "value", "ci_low", "ci_high", "n", "n_train", "decisions"],
+        columns=["source", "value", "ci_low", "ci_high", "n", "n_train", "weighed"],
     )
 
 
@@ -393,7 +393,7 @@ def test_missing_numbers_are_named():
         (figures.confusion_pairs, confusion_table(), "n_gold"),
         (figures.acceptance_rates, rate_table(), "coder"),
         (figures.pool_recall, audit_table(), "ci_low"),
-        (figures.label_sources, source_table(), "decisions"),
+        (figures.label_sources, source_table(), "weighed"),
         (figures.decision_pace, pace_table(), "minutes"),
     ]
     for draw, table, column in cases:

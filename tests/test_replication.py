@@ -1,6 +1,7 @@
 """The whole package at work: all chapters on tiny subsets, as `make replicate` runs them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,10 +10,14 @@ import pandas as pd
 import pytest
 
 from helpers.chapters import load_chapters
+from helpers.labelling.archive import import_responses
+from helpers.labelling.store import ResponseStore
 from helpers.metrics import METRIC_COLUMNS
 from helpers.profiles import load_profile
+from helpers.tasks import load_task
 
-TASKS = load_profile("smoke").tasks
+PROFILE = load_profile("smoke")
+TASKS = PROFILE.tasks
 
 
 def replicate(root, *options: str) -> subprocess.CompletedProcess:
@@ -70,7 +75,75 @@ def test_predictions_come_first_and_cover_every_text(smoke, task):
     for path in (folder / "predictions" / task).glob("*.parquet"):
         frame = pd.read_parquet(path)
         assert frame.columns.tolist() == ["id", "split", "status", "answer", "labels"]
-        assert set(frame["id"]) == set(texts["id"])
+        # Models trained on other labels, and those behind endpoints, answer about test texts alone.
+        splits = {"train", "validation", "test"}
+        if "@" in path.stem or path.stem.startswith("served-"):
+            splits = {"test"}
+        elif path.stem == "crowd-majority":
+            splits = {"train", "test"}
+        assert set(frame["id"]) == set(texts.loc[texts["split"].isin(splits), "id"])
+
+
+@pytest.mark.replication
+@pytest.mark.parametrize("task", TASKS)
+def test_the_crowd_labels_everything_but_the_validation_texts(smoke, task):
+    folder, _ = smoke
+    texts = pd.read_parquet(folder / "data" / task / "texts.parquet")
+    asked = texts.loc[texts["split"] != "validation", "id"]
+    labelled = pd.read_parquet(folder / "labelling" / task / "labelled.parquet")
+    names = PROFILE.labelling.crowd[task]
+    assert labelled["labeller"].drop_duplicates().tolist() == names
+    for name in names:
+        assert set(labelled.loc[labelled["labeller"] == name, "id"]) == set(asked)
+    train = set(texts.loc[texts["split"] == "train", "id"])
+    proposals = pd.read_parquet(folder / "labelling" / task / "proposals.parquet")
+    assert len(proposals) and set(proposals["id"]) <= train
+    verified = pd.read_parquet(folder / "verification" / task / "verified.parquet")
+    assert 10 < len(verified) <= len(train) and set(verified["id"]) <= train
+    assert verified["labels"].map(load_task(task).loads).map(bool).all()
+
+
+@pytest.mark.replication
+def test_the_crowd_and_the_served_stand_in_are_scored_beside_the_models(smoke):
+    folder, _ = smoke
+    metrics = pd.read_csv(folder / "tables" / "metrics.csv")
+    rows = metrics[(metrics["task"] == "cap") & (metrics["split"] == "test")]
+    other = {"minilm-2l-ft@gold", "minilm-2l-ft@majority-same"}
+    assert {"crowd-majority", "served-finetuned", *other} <= set(rows["model"])
+    sources = pd.read_csv(folder / "tables" / "label_sources_cap.csv").set_index("source")
+    assert sources.index.tolist() == ["gold", "verified", "majority-same"]
+    assert sources.loc["gold", ["n_train", "decisions"]].tolist() == [64, 64]
+    assert sources.loc["majority-same", "decisions"] == 0
+    assert sources.loc["verified", "n_train"] == sources.loc["majority-same", "n_train"]
+
+
+@pytest.mark.replication
+def test_only_servers_of_this_run_were_asked_and_every_response_is_archived(smoke, tmp_path):
+    folder, _ = smoke
+    with ResponseStore(folder / "responses" / "store.sqlite") as store:
+        rows = list(store.rows())
+        assert rows and all(re.fullmatch("served:[0-9a-f]{16}", row.endpoint) for row in rows)
+        assert store.spent() == 0
+    assert {row.model for row in rows} == {"codebook-minilm-2l", "finetuned-minilm-2l"}
+    with ResponseStore(tmp_path / "store.sqlite") as archived:
+        import_responses(archived, folder / "responses")
+        assert list(archived.rows()) == [row for row in rows if row.status != "error"]
+    assert not (folder / "decisions").exists()  # nobody was asked, and nobody is said to have been
+
+
+@pytest.mark.replication
+def test_every_result_of_crowd_and_review_is_a_table(smoke):
+    folder, _ = smoke
+    found = {path.stem for path in (folder / "tables").glob("*.csv")}
+    labelling = "status pairwise agreement scores shares given_agreement confusions"
+    verification = "assignment decisions acceptance agreement outcome conflicts pool_recall"
+    wanted = {f"labelling_{name}" for name in [*labelling.split(), "prompt_sensitivity"]}
+    wanted |= {f"verification_{name}" for name in [*verification.split(), "anchoring", "quality"]}
+    assert wanted <= found
+    for name in wanted - {"verification_conflicts"}:
+        table = pd.read_csv(folder / "tables" / f"{name}.csv")
+        tasks = ["cap"] if name == "labelling_prompt_sensitivity" else TASKS
+        assert table["task"].drop_duplicates().tolist() == tasks, name
 
 
 @pytest.mark.replication
@@ -80,7 +153,9 @@ def test_result_tables_hold_no_times_hosts_or_paths(smoke):
         content = path.read_text()
         assert str(folder) not in content
         assert not {"seconds", "host", "peak_memory_mb"} & set(pd.read_csv(path).columns)
-    assert {"chapters.csv", "finetuning.csv"} <= {p.name for p in folder.glob("performance/*.csv")}
+    kept = {path.stem for path in folder.glob("performance/*.csv")}
+    wanted = {"chapters", "finetuning", "labelling", "labelling_cost_estimate", "endpoints"}
+    assert wanted | {"verification_times"} <= kept
 
 
 @pytest.mark.replication
@@ -89,8 +164,10 @@ def test_every_figure_is_there_as_png_and_svg(smoke):
     stems = {path.stem for path in (folder / "figures").glob("*.png")}
     assert stems == {path.stem for path in (folder / "figures").glob("*.svg")}
     expected = {"04_loss", "05_published_headlines", "05_published_flourishing"}
-    for task in TASKS:
-        expected |= {f"01_label_frequencies_{task}", f"05_headline_{task}", f"05_per_class_{task}"}
+    expected |= {"03_pool_recall", "05_label_sources_cap"}
+    per_task = "01_label_frequencies 02_agreement 02_labellers 02_crowd 02_by_agreement"
+    per_task += " 02_confusions 03_acceptance 05_headline 05_per_class"
+    expected |= {f"{name}_{task}" for name in per_task.split() for task in TASKS}
     assert expected <= stems
 
 
@@ -112,6 +189,10 @@ def test_two_runs_give_the_same_bytes(smoke, tmp_path):
     assert len(tables) > 10
     for path in tables:
         assert (tmp_path / "smoke" / "tables" / path.name).read_bytes() == path.read_bytes()
+    for part in ("labelling", "verification", "predictions"):
+        for path in (folder / part).rglob("*.parquet"):
+            again = tmp_path / "smoke" / path.relative_to(folder)
+            assert again.read_bytes() == path.read_bytes(), path
 
 
 @pytest.mark.full

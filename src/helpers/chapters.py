@@ -30,11 +30,12 @@ class ChapterError(HelpersError):
 
 
 class Chapter(Strict):
-    """One entry of ``config/chapters.yaml``."""
+    """One entry of ``config/chapters.yaml``; patterns are below the run's folder."""
 
     title: str
     needs: list[str]
     writes: list[str]
+    reads: list[str] = []
 
 
 def load_chapters() -> dict[str, Chapter]:
@@ -67,6 +68,8 @@ def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
     earlier: list[Path] = []
     for needed in chapters[name].needs:
         earlier += _outputs(chapters[needed], run)
+    for pattern in chapters[name].reads:
+        earlier += run.root.glob(pattern)
     return {
         "files": _sums(files, REPO),
         "earlier": _sums(earlier, run.root),

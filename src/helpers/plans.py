@@ -137,7 +137,8 @@ class Labelling(Strict):
     ----------
     responses : ``live`` asks endpoints for what the store lacks; ``replay`` reads the archived
         answers under `archive` and never opens a connection.
-    archive : folder of ``<task>/<model>/<prompt>.jsonl.gz`` for ``replay`` (empty: the run's).
+    archive : folder of ``<task>/<model>/<prompt>.jsonl.gz`` for ``replay`` (empty: the run's); a
+        relative path starts at the repository.
     budget_usd : no request is sent that could bring the total above it (``null``: no limit).
     splits : texts that the crowd labels.
     endpoints, labellers : by name.
@@ -169,6 +170,12 @@ class Labelling(Strict):
         for task, names in [*self.crowd.items(), *self.compared.items()]:
             if unknown := [name for name in names if name not in self.labellers]:
                 raise ValueError(f"crowd of '{task}': no labeller {', '.join(unknown)}")
+        for task, names in self.compared.items():
+            if local := [name for name in names if self.labellers[name].kind != "endpoint"]:
+                raise ValueError(
+                    f"compared of '{task}': {', '.join(local)} has no endpoint; what answers on "
+                    "this machine is compared as part of the crowd"
+                )
         return self
 
     def _served(self, labeller: Labeller) -> str | None:

@@ -133,7 +133,7 @@ def _endpoint_problems(run: Run) -> list[str]:
             read_key(name, endpoint)
         except HelpersError as error:
             found.append(str(error))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _upstream_problems(run: Run) -> list[str]:

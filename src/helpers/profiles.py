@@ -118,6 +118,8 @@ def _with_labellers(content: Any) -> Any:
     if not isinstance(content, dict) or not isinstance(content.get("labelling", {}), dict):
         return content
     own = content.get("labelling", {})
+    if not all(isinstance(own.get(key) or {}, dict) for key in ("endpoints", "labellers")):
+        return content
     shipped = yaml.safe_load((REPO / "config" / "labellers.yaml").read_text(encoding="utf-8"))
     merged = {key: shipped[key] | (own.get(key) or {}) for key in ("endpoints", "labellers")}
     return content | {"labelling": own | merged}

@@ -8,10 +8,13 @@ import pandas as pd
 
 from helpers.data.prepared import scored_texts
 from helpers.experiments.endpoints import ask_endpoint, open_store
+from helpers.experiments.review import decisions_folder
 from helpers.experiments.trainings import read_made, train_texts, tuned_name
 from helpers.labelling.costs import Budget
+from helpers.plans import LabelSource
 from helpers.runs import Run, write_frame
 from helpers.tasks import Task, load_task
+from helpers.verification.decisions import read_logs
 
 CROWD = "crowd-majority"
 
@@ -112,38 +115,42 @@ def label_sources(run: Run, task: Task, metrics: pd.DataFrame, metric: str) -> p
 
     Returns
     -------
-    One row a source: source, model, value, ci_low, ci_high, n, n_train (training texts) and
-    decisions (that people made: none for the majority; the review's for verified labels; for gold
-    labels one choice a text, or one yes or no a label where a text can have several).
+    One row a source: source, model, value, ci_low, ci_high, n, n_train (training texts), decisions
+    and weighed. `decisions`: what coders stated: one label a text (or a yes or no to every label,
+    where a text can have several) for gold labels, a yes or no to each proposal in a review, none
+    for the crowd's majority. `weighed`: labels that they had to think about for that: the whole
+    codebook for each text, or in a rejecting review only the proposals.
     """
     plan, own = run.profile.plan(task.name), run.profile.train_labels
     key = plan.models[-1]
     models = {own: tuned_name(key)} | {s: tuned_name(key, s) for s in plan.label_sources}
     rows = metrics[(metrics["task"] == task.name) & (metrics["metric"] == metric)]
     rows = rows[rows["split"] == "test"].set_index("model")
-    each = 1 if task.label_type == "single" else len(task.labels)
     found = []
     for source, model in models.items():
-        n_train = len(train_texts(run, task, source))  # type: ignore[arg-type]
-        decisions = {"majority": 0, "majority-same": 0}.get(source, n_train * each)
-        if source == "verified":
-            decisions = _review_decisions(run, task)
-        row = {"source": source, "model": model} | rows.loc[
-            model, ["value", "ci_low", "ci_high", "n"]
-        ].to_dict()
-        found.append(row | {"n_train": n_train, "decisions": decisions})
+        n_train = len(train_texts(run, task, source))
+        decisions, weighed = _effort(run, task, source, n_train)
+        score = rows.loc[model, ["value", "ci_low", "ci_high", "n"]].to_dict()
+        size = {"n_train": n_train, "decisions": decisions, "weighed": weighed}
+        found.append({"source": source, "model": model} | score | size)
     order = ["gold", "gold-same", "verified", "majority-same", "majority"]
     return pd.DataFrame(found).sort_values(
         "source", key=lambda x: x.map(order.index), ignore_index=True
     )
 
 
-def _review_decisions(run: Run, task: Task) -> int:
-    from helpers.experiments.review import decisions_folder
-    from helpers.verification.decisions import read_logs
-
-    decisions = read_logs(decisions_folder(run), task.name)
-    return sum(not d.blind and d.action != "note" for d in decisions)
+def _effort(run: Run, task: Task, source: LabelSource, n_train: int) -> tuple[int, int]:
+    """Return the decisions that labels took, and how many labels coders weighed for them."""
+    codebook = len(task.labels)
+    if source in ("majority", "majority-same"):
+        return 0, 0
+    if source in ("gold", "gold-same"):
+        return n_train * (1 if task.label_type == "single" else codebook), n_train * codebook
+    review = [d for d in read_logs(decisions_folder(run), task.name) if not d.blind]
+    review = [d for d in review if d.action != "note"]
+    if run.profile.verification.mode_for(task.name) == "reject":
+        return len(review), len(review)
+    return len(review), len({(d.coder, d.text_id) for d in review}) * codebook
 
 
 def sources_compared(run: Run) -> list[Task]:

@@ -225,7 +225,8 @@ def label_crowd(run: Run, progress: bool = True) -> dict[str, pd.DataFrame]:
     """
     tasks = [name for name in run.profile.tasks if members(run, name)]
     work = {name: _local_work(run, name) for name in tasks}
-    ask = partial(side_by_side, _ask_local, work, workers=run.profile.workers)
+    here = {name: item for name, item in work.items() if item.members}
+    ask = partial(side_by_side, _ask_local, here, workers=run.profile.workers)
     # Endpoints are waited for, or have a server of their own: meanwhile the others can work.
     with ThreadPoolExecutor(1) as background, open_store(run) as store:
         local = background.submit(ask, title="labellers", progress=progress)

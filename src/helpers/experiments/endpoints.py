@@ -18,7 +18,7 @@ from helpers.labelling.serving import Served, identity_of, serve
 from helpers.labelling.store import ResponseStore
 from helpers.models import get_model
 from helpers.plans import Labeller
-from helpers.runs import Run
+from helpers.runs import REPO, Run
 from helpers.tasks import Task
 
 STORE = "store.sqlite"
@@ -33,9 +33,12 @@ def open_store(run: Run) -> ResponseStore:
 
 
 def archive_folder(run: Run) -> Path:
-    """Return the folder of archived responses that the profile names (default: the run's own)."""
+    """Return the folder of archived responses that the profile names (default: the run's own).
+
+    A relative path starts at the repository, wherever the chapter or the command runs.
+    """
     named = run.profile.labelling.archive
-    return Path(named) if named else run.root / "responses"
+    return REPO / named if named else run.root / "responses"
 
 
 def ask_endpoint(

@@ -21,7 +21,7 @@ from helpers.verification.aggregate import verified_labels
 from helpers.verification.assignment import assign
 from helpers.verification.decisions import Decision, DecisionLog, log_path, read_logs
 from helpers.verification.session import ReviewSession
-from helpers.verification.simulate import save_simulated, simulate, simulated_names
+from helpers.verification.simulate import PREFIX, save_simulated, simulate, simulated_names
 
 
 class ReviewError(HelpersError):
@@ -168,9 +168,11 @@ def _simulate(
         seed=run.profile.seed,
         mode=plan.mode_for(task.name),
     )
-    for coder in coder_names(run):  # an earlier simulation of other settings; never people's logs
-        log_path(decisions_folder(run), task.name, coder).unlink(missing_ok=True)
-    save_simulated(decisions_folder(run), task.name, decisions)
+    folder = decisions_folder(run)
+    # An earlier simulation, of other settings or coders; people's logs lie elsewhere.
+    for log in (folder / task.name).glob(f"{PREFIX}*.jsonl"):
+        log.unlink()
+    save_simulated(folder, task.name, decisions)
 
 
 def label_quality(run: Run, reviews: Mapping[str, Review]) -> pd.DataFrame:

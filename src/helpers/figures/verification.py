@@ -192,7 +192,7 @@ def label_sources(
     ----------
     sources : DataFrame
         Columns source, value, ci_low, ci_high, n (test texts), n_train (training texts) and
-        decisions (human decisions that the labels took); from top to bottom as in the table.
+        weighed (labels that coders had to weigh); from top to bottom as in the table.
     title : str
     metric : str
         What `value` is.
@@ -201,7 +201,7 @@ def label_sources(
     names : mapping of source to readable name, optional
     simulated, embedded : bool
     """
-    columns = ["source", "value", "ci_low", "ci_high", "n", "n_train", "decisions"]
+    columns = ["source", "value", "ci_low", "ci_high", "n", "n_train", "weighed"]
     require(sources, columns, "label sources")
     figure, grid = panels(1, 2, 1.7 + 0.5 * len(sources), sharey=True, width_ratios=[1.5, 1])
     left, right = grid[0]
@@ -228,20 +228,20 @@ def label_sources(
     ]
     left.set_yticks(height, labels)
     left.set_ylim(-0.6, len(sources) - 0.3)
-    _decision_bars(right, sources["decisions"], height)
+    _effort_bars(right, sources["weighed"], height)
     vertical_grid_only(left)
     _title(figure, title, simulated, embedded)
     return figure
 
 
-def _decision_bars(axes: Axes, decisions: pd.Series, height: np.ndarray) -> None:  # type: ignore[type-arg]
-    axes.barh(height, decisions, 0.5, color=ORANGE)
-    for place, count in zip(height, decisions, strict=True):
+def _effort_bars(axes: Axes, weighed: pd.Series, height: np.ndarray) -> None:  # type: ignore[type-arg]
+    axes.barh(height, weighed, 0.5, color=ORANGE)
+    for place, count in zip(height, weighed, strict=True):
         axes.annotate(
             f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center", size=8.5
         )
-    axes.set(xlabel="Human decisions that the labels took")
-    axes.set_xlim(0, 1.25 * max(1, int(decisions.max())))
+    axes.set(xlabel="Labels that coders had to weigh")
+    axes.set_xlim(0, 1.25 * max(1, int(weighed.max())))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     vertical_grid_only(axes)

@@ -115,7 +115,8 @@ def estimate(
     for plan, keys, found in zip(planned, questions, answers, strict=True):
         missing = {key: one for key, one in keys.items() if key not in found}
         usage = measured[plan.address, plan.labeller.model]
-        chosen = [one for _, one in _draw(missing or keys, sample, seed)]
+        # All shared with labellers above: only later questions remain, and these stand for them.
+        chosen = [one for _, one in _draw(missing or keys or plan.keys(), sample, seed)]
         tokens = _tokens(plan, chosen, usage)
         number = len(missing) + plan.further
         rows.append(_estimate_row(plan, prices, len(keys), len(found), number, *tokens))

@@ -24,6 +24,7 @@ import requests
 from helpers.runs import HelpersError, file_sha256
 
 HOST = "127.0.0.1"
+PARENT = "HELPERS_SERVING_PARENT"  # the process whose end ends the server
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
 
 
@@ -93,7 +94,7 @@ def serve(
         process = subprocess.Popen(
             [*command, "--dtype", "float32"],
             cwd=links,
-            env=os.environ | OFFLINE | {"OMP_NUM_THREADS": str(threads)},
+            env=os.environ | OFFLINE | {"OMP_NUM_THREADS": str(threads), PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -145,12 +146,15 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Run ``transformers serve`` with the offline model's architecture registered."""
+    # First of all: the parent may be killed while the imports run, or have been already.
+    parent = int(os.environ.get(PARENT, os.getppid()))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
     import torch
     from transformers.cli.serving import model_manager
 
     from helpers.prefix_lm import PrefixLMForCausalLM
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     # The server looks a model's class up by name in the package transformers itself.
     model_manager.transformers.PrefixLMForCausalLM = PrefixLMForCausalLM
