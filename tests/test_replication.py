@@ -108,11 +108,11 @@ def test_the_crowd_and_the_served_stand_in_are_scored_beside_the_models(smoke):
     folder, _ = smoke
     metrics = pd.read_csv(folder / "tables" / "metrics.csv")
     rows = metrics[(metrics["task"] == "cap") & (metrics["split"] == "test")]
-    other = {"minilm-2l-ft@gold", "minilm-2l-ft@majority-same"}
-    assert {"crowd-majority", "served-finetuned", *other} <= set(rows["model"])
+    other = {"crowd-majority", "served-finetuned", "minilm-2l-ft@majority-same"}
+    assert other <= set(rows["model"])
     sources = pd.read_csv(folder / "tables" / "label_sources_cap.csv").set_index("source")
-    assert sources.index.tolist() == ["gold", "verified", "majority-same"]
-    assert sources.loc["gold", ["n_train", "decisions"]].tolist() == [64, 64]
+    assert sources.index.tolist() == ["verified", "majority-same"]
+    assert sources.loc["verified", "decisions"] == sources.loc["verified", "weighed"] > 0
     assert sources.loc["majority-same", "decisions"] == 0
     assert sources.loc["verified", "n_train"] == sources.loc["majority-same", "n_train"]
 
@@ -142,7 +142,8 @@ def test_every_result_of_crowd_and_review_is_a_table(smoke):
     assert wanted <= found
     for name in wanted - {"verification_conflicts"}:
         table = pd.read_csv(folder / "tables" / f"{name}.csv")
-        tasks = ["cap"] if name == "labelling_prompt_sensitivity" else TASKS
+        # In posts all labellers but the centred one are asked alike.
+        tasks = TASKS[:2] if name == "labelling_prompt_sensitivity" else TASKS
         assert table["task"].drop_duplicates().tolist() == tasks, name
 
 
