@@ -61,6 +61,10 @@ WRONG = {
         {"compared": {"cap": ["encoder-v1"]}},
         r"compared of 'cap': encoder-v1 has no endpoint",
     ),
+    "task": (
+        {"crowd": {"capp": ["encoder-v1"]}},
+        r"labelling.crowd names capp, which is no task of this profile: use cap, dataverse",
+    ),
     "misspelt": ({"budget": 3}, r"labelling\.budget: unknown key"),
     "misspelt labeller": (
         {"labellers": {"x": {"kind": "encoder", "method": "v4", "viev": "text"}}},

@@ -110,7 +110,23 @@ def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:
             f"{path.name} says 'name: {profile.name}': the name must be that of the file, "
             "since results are kept under runs/<name>"
         )
+    _check_tasks(path, profile)
     return _only(profile, tasks)
+
+
+def _check_tasks(path: Path, profile: Profile) -> None:
+    """Refuse a crowd or a review of a task that the profile does not have (misspelt?)."""
+    named = {
+        "labelling.crowd": profile.labelling.crowd,
+        "labelling.compared": profile.labelling.compared,
+        "verification.mode_of_task": profile.verification.mode_of_task,
+    }
+    for key, tasks in named.items():
+        if unknown := sorted(set(tasks) - set(profile.finetuning.tasks)):
+            raise ProfileError(
+                f"{path.name}: {key} names {', '.join(unknown)}, which is no task of this "
+                f"profile: use {', '.join(profile.finetuning.tasks)}"
+            )
 
 
 def _with_labellers(content: Any) -> Any:
