@@ -117,12 +117,12 @@ def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:
 def _check_tasks(path: Path, profile: Profile) -> None:
     """Refuse a crowd or a review of a task that the profile does not have (misspelt?)."""
     named = {
-        "labelling.crowd": profile.labelling.crowd,
-        "labelling.compared": profile.labelling.compared,
-        "verification.mode_of_task": profile.verification.mode_of_task,
+        "labelling.crowd": set(profile.labelling.crowd),
+        "labelling.compared": set(profile.labelling.compared),
+        "verification.mode_of_task": set(profile.verification.mode_of_task),
     }
     for key, tasks in named.items():
-        if unknown := sorted(set(tasks) - set(profile.finetuning.tasks)):
+        if unknown := sorted(tasks - set(profile.finetuning.tasks)):
             raise ProfileError(
                 f"{path.name}: {key} names {', '.join(unknown)}, which is no task of this "
                 f"profile: use {', '.join(profile.finetuning.tasks)}"
