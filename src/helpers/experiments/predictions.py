@@ -105,7 +105,9 @@ def predictions(run: Run) -> dict[str, Prediction]:
             jobs = [(key, None), (f"{key}-ft", tuned)] if key in plan.models else [(key, None)]
             for model, trained in jobs:
                 path = folder / f"{model}.parquet"
-                found[f"{name}/{model}"] = _prediction(run, name, key, texts, path, trained)
+                # Nothing was chosen for an untuned model: its validation score says nothing.
+                asked = texts if trained else texts[texts["split"] != "validation"]
+                found[f"{name}/{model}"] = _prediction(run, name, key, asked, path, trained)
         test = texts[texts["split"] == "test"]
         for source in plan.label_sources:
             model = tuned_name(plan.models[-1], source)
