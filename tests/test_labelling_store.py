@@ -177,7 +177,7 @@ def test_rows_have_an_order_and_can_be_chosen(store):
     assert list(store.rows()) == in_order
     assert list(store.rows("b", model="x")) == [r for r in in_order if r.task + r.model == "bx"]
     assert [group[:2] for group in store.groups()] == [("a", "x"), ("b", "x"), ("b", "y")]
-    assert store.groups("a") == [("a", "x", "v4", "0123456789abcdef")]
+    assert store.groups("a") == [("a", "x", "v4", "majors")]
     assert store.spent() == 9 * 0.25
     with pytest.raises(TypeError, match="no colour"):
         list(store.rows(colour="red"))

@@ -50,7 +50,7 @@ def test_scored_texts_keep_all_held_out_texts_and_a_sample_of_training_texts(run
     prepared.save_task(run, SUBJECTS, frame)
     scored = prepared.scored_texts(run, SUBJECTS)
     counts, before = scored["split"].value_counts(), frame["split"].value_counts()
-    assert counts["train"] == 150 < before["train"]
+    assert counts["train"] == run.profile.train_scored < before["train"]
     assert counts["test"] == before["test"]
     assert scored["id"].tolist() == prepared.scored_texts(run, SUBJECTS)["id"].tolist()
 
