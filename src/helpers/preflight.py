@@ -13,8 +13,8 @@ from helpers.profiles import HelpersError
 from helpers.runs import REPO, ProfileError, Run
 
 HUB = ("huggingface.co", 443)
-# Results of the demo take about 1.1 GB, a fine-tuned 7B model with its merged copy about 30.
-DISK_GIB = {"cpu": 2, "cuda": 60}
+# Results of the demo take about 2.1 GB, a fine-tuned 7B model with its merged copy about 30.
+DISK_GIB = {"cpu": 3, "cuda": 60}
 
 
 def has_cuda() -> bool:
