@@ -69,7 +69,7 @@ def test_an_offline_profile_refuses_hub_models(bare, monkeypatch):
 def test_a_full_disk_is_noticed_before_work(bare, monkeypatch):
     full = SimpleNamespace(free=2**28)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: full)
-    with pytest.raises(ProfileError, match=r"2 GiB of disk are needed, 0\.2 are free"):
+    with pytest.raises(ProfileError, match=r"3 GiB of disk are needed, 0\.2 are free"):
         preflight.preflight(open_run("demo", root=bare))
 
 
