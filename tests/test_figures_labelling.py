@@ -1,6 +1,7 @@
 """Figures of the crowd and of the human review: what is drawn, and that it can be read."""
 
 import hashlib
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -405,3 +406,19 @@ def test_missing_numbers_are_named():
         figures.labeller_forest(score_table(), "Scores", metrics=["jaccard"])
     with pytest.raises(figures.FigureError, match="8 coders are too many"):
         figures.acceptance_rates(rate_table(9), "Accepted")
+
+
+def test_titles_of_narrow_panels_stay_on_the_page_and_apart():
+    names = ["micro_precision", "micro_recall", "micro_f1", "jaccard", "intensity_accuracy"]
+    rows = [
+        {"labeller": f"l{i}", "metric": name, "value": 0.4, "ci_low": 0.3, "ci_high": 0.5}
+        | {"n": 9, "n_answered": 9}
+        for i in range(2)
+        for name in names
+    ]
+    figure = figures.labeller_forest(pd.DataFrame(rows), "Labellers")
+    FigureCanvasAgg(figure).draw()
+    # Titles are set at the left: matplotlib keeps those apart from the centred `axes.title`.
+    boxes = [axes._left_title.get_window_extent() for axes in figure.axes]
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

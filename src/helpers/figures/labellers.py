@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -76,7 +77,9 @@ def labeller_forest(
                     f"{row.value:.2f}", (row.value, place), (0, 6), ha="center", size=8,
                     textcoords="offset points",
                 )  # fmt: skip
-        axes.set_title(LABELLER_METRICS.get(metric, metric), size=9.5)
+        # Narrow panels: a long name would run over its neighbour or off the page.
+        words = textwrap.fill(LABELLER_METRICS.get(metric, metric), max(12, 90 // len(chosen)))
+        axes.set_title(words, size=9.5)
         axes.margins(x=0.1)
         vertical_grid_only(axes)
     rows = first.set_index("labeller").loc[order]
