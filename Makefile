@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate data lab figures test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study data lab figures test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
@@ -30,6 +30,10 @@ setup: $(STAMP) ## install everything into .venv (redone only when the requireme
 
 replicate: $(STAMP) ## run all chapters; results under runs/<profile>/
 	@$(BIN)/python -m helpers replicate --profile "$(PROFILE)" $(UPSTREAM_OPTION) $(TASKS_OPTION)
+
+study: $(STAMP) ## the full grid of chapters 06 and 07: hours; stop and go on as you like
+	@$(BIN)/python -m helpers replicate --profile study $(TASKS_OPTION) \
+		06_training_size 07_what_to_finetune
 
 data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verify a copy)
 	@$(BIN)/python -m helpers data $(UPSTREAM_OPTION)

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from helpers.data import load_embedded
+from helpers.data.prepared import read_task
+from helpers.experiments import build_bases
 from helpers.labelling.label import COLUMNS, majority, proposals
-from helpers.plans import Labeller, Labelling, TaskPlan, Verification
+from helpers.plans import Labeller, Labelling, SizeStudy, TaskPlan, Verification
 from helpers.runs import Run, open_run, write_frame
 from helpers.tasks import Task, load_task
 
@@ -84,3 +86,31 @@ def _labelled(task: Task, texts: pd.DataFrame, name: str, share: float) -> pd.Da
         cell = task.dumps(labels if row else None)
         rows.append([text_id, name, status, cell, np.nan, 1, int(row > 0)])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+STUDY: dict[str, Any] = {
+    "models": {"cap": ["minilm-2l"]},
+    "smallest": 8,
+    "sizes": 3,
+    "seeds": 2,
+    "simple_seeds": 2,
+    "labels": {"cap": ["verified", "noise-20"]},
+}
+
+
+def study_run(root: Path, **changed: Any) -> Run:
+    """Return a run with 30 training and 20 test texts and a small study of training sizes."""
+    settings = {"epochs": 1, "learning_rate": 1e-3, "codebook_rows": False, "train_layers": 1}
+    run = small_run(
+        root,
+        test=20,
+        plan={"settings": settings},
+        training_size=SizeStudy(**(STUDY | changed)),
+        bootstrap=200,
+    )
+    task = load_task("cap")
+    texts = read_task(run, task)
+    kept = texts[texts["split"] == "train"].iloc[2:]
+    write_frame(run.path("verification", "cap", "verified.parquet"), kept[["id", "labels"]])
+    build_bases(run)
+    return run

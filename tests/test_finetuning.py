@@ -20,7 +20,8 @@ from helpers.finetuning import (
     finetune_all,
     train,
 )
-from helpers.finetuning.run import FinetuningError
+from helpers.finetuning.cell import train_and_answer
+from helpers.finetuning.fit import FinetuningError
 from helpers.finetuning.trainer import Collator, LengthBatchedSampler, supervised_loss
 from helpers.language_models import LanguageModelError, load_model, load_tokenizer
 from helpers.parallel import WorkFailed
@@ -100,10 +101,50 @@ def test_kept_states_of_frozen_layers_change_nothing(base, texts):
     collator = Collator(0, prefix=True)
     with torch.no_grad():
         direct, _ = supervised_loss(model, collator(examples))
-        collator.lower = LowerStates(model, examples, 1, collator)
+        collator.lower = LowerStates(model, 1)
         kept, _ = supervised_loss(model, collator(examples))
     assert len(model.bert.encoder.layer) == 3
     assert abs(direct - kept) < 1e-4
+
+
+def test_kept_states_of_a_text_do_not_depend_on_what_else_was_read(base, texts, monkeypatch):
+    from helpers.finetuning import frozen
+
+    model, tokenizer = load_model(base).eval(), load_tokenizer(base)
+    examples = [e["input_ids"] for e in build_examples(CAP, texts[:6], tokenizer, TINY)]
+    alone = frozen.LowerStates(model, 1).of(examples[3], 5)
+    together = frozen.LowerStates(model, 1)
+    together.batch([(tokens, len(tokens)) for tokens in examples], max(map(len, examples)))
+    assert torch.equal(together.of(examples[3], 5), alone)
+    assert not torch.equal(together.of(examples[3], 6)[:5], alone[:5])  # another prompt
+    monkeypatch.setattr(frozen, "MOST_BYTES", 2 * alone.nbytes)
+    small = frozen.LowerStates(model, 1)
+    for tokens in examples:
+        small.of(tokens, 5)
+    assert len(small._states) < 3 and torch.equal(small.of(examples[3], 5), alone)
+
+
+def test_a_cell_answers_as_the_saved_model_does(base, texts, tmp_path):
+    """In memory, from kept states: the answers of `train` and `predict`."""
+    settings = TINY.model_copy(update={"train_layers": 2, "epochs": 1})
+    made = train_and_answer(CAP, texts[:24], texts[24:], base, settings, tmp_path, free=True)
+    saved = train(CAP, texts[:24], None, base, settings, tmp_path / "saved")
+    expected = predict(CAP, texts[24:], saved / "model", threads=1)
+    pd.testing.assert_frame_equal(made.constrained, expected)
+    free = predict(CAP, texts[24:], saved / "model", threads=1, constrained=False)
+    pd.testing.assert_frame_equal(made.free, free)
+    assert made.sizes["trainable_parameters"] < made.sizes["total_parameters"]
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_the_same_cell_again_in_a_used_process_gives_the_same(base, texts, tmp_path):
+    settings = TINY.model_copy(update={"train_layers": 2, "epochs": 1})
+    first = train_and_answer(CAP, texts[:24], texts[24:], base, settings, tmp_path)
+    other = settings.model_copy(update={"seed": 9})
+    train_and_answer(CAP, texts[4:20], texts[24:], base, other, tmp_path)
+    again = train_and_answer(CAP, texts[:24], texts[24:], base, settings, tmp_path)
+    pd.testing.assert_frame_equal(first.history, again.history)
+    pd.testing.assert_frame_equal(first.constrained, again.constrained)
 
 
 def test_result_folder(trained):

@@ -182,6 +182,79 @@ class Labelling(Strict):
         return self.endpoints[labeller.endpoint].serve
 
 
+class SizeStudy(Strict):
+    """Chapter 06: test scores against the number of training texts.
+
+    Attributes
+    ----------
+    models : task -> causal models to be fine-tuned at every size; tasks that are not named get
+        the simple methods alone.
+    simple : methods of ``baselines`` that learn from labelled texts.
+    smallest, sizes : a geometric grid of `sizes` sizes from `smallest` to all training texts.
+    seeds, simple_seeds : seeds per size, of the causal models and of the simple methods. Simple
+        methods have one at the full size, where neither texts nor training could differ.
+    seeds_of_all : seeds of the causal models at the full size (``null``: `seeds`).
+    labels : task -> what else models learn from (besides gold labels), at every size: ``verified``
+        and ``majority`` (chapters 03 and 02), ``noise-10``: gold, 10% of it replaced at random.
+    label_models : methods that learn from these other labels (causal models must be in `models`).
+    label_seeds : seeds per size of causal models that learn from other labels than gold.
+    free : also let the first seed's causal models answer without constraints, to see how often
+        an answer has the right form.
+    target : score whose price in labels is asked for, by task.
+    """
+
+    models: dict[str, list[str]] = Field(default_factory=dict)
+    simple: list[Literal["tfidf-lr", "embeddings-lr"]] = ["tfidf-lr", "embeddings-lr"]
+    smallest: PositiveInt = 25
+    sizes: int = Field(default=5, ge=3)
+    seeds: PositiveInt = 3
+    simple_seeds: PositiveInt = 5
+    seeds_of_all: PositiveInt | None = None
+    labels: dict[str, list[str]] = Field(default_factory=dict)
+    label_models: list[str] = ["embeddings-lr"]
+    label_seeds: PositiveInt = 3
+    free: bool = True
+    target: dict[str, float] = Field(default_factory=dict)
+
+
+class PartsPlan(Strict):
+    """Chapter 07, one task: which part of an encoder is trained.
+
+    Attributes
+    ----------
+    layers : depth of the offline encoder (2, 4 or 6).
+    methods : ``dictionary-forest``, ``dictionary-boosting``, ``frozen`` (head only), ``top-<k>``
+        (the last k layers), ``lora``, ``all``, ``scratch`` (all, from random weights).
+    folds : evaluate by repeated 5-fold cross-validation instead of the split of chapter 01.
+    repeats : how often the folds are drawn anew (at most 5), or seeds on the split.
+    groups : also leave whole groups out (countries), if the task has groups.
+    settings : method -> settings of `helpers.encoders` that differ from its defaults.
+    """
+
+    layers: Literal[2, 4, 6] = 6
+    methods: list[str] = Field(min_length=1)
+    folds: bool = True
+    repeats: int = Field(default=1, ge=1, le=5)
+    groups: bool = False
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class CausalParts(Strict):
+    """Chapter 07, one task: variants of fine-tuning a causal model; name -> settings."""
+
+    model: str
+    seeds: PositiveInt = 1
+    variants: dict[str, dict[str, Any]]
+
+
+class PartsStudy(Strict):
+    """Chapter 07: what to fine-tune. `explained`: texts whose prediction is taken apart."""
+
+    tasks: dict[str, PartsPlan] = Field(default_factory=dict)
+    causal: dict[str, CausalParts] = Field(default_factory=dict)
+    explained: PositiveInt = 5
+
+
 class Verification(Strict):
     """Human review of the crowd's proposals.
 

@@ -55,8 +55,6 @@ def predict(
     Columns id, split, status (``ok``, ``off_list``, ``unparsed``), answer (as written) and labels
     (JSON; the empty label set unless ok), in the order of `frame`.
     """
-    import torch
-
     if threads is not None:
         set_threads(threads)
     tokenizer = load_tokenizer(model, revision)
@@ -65,12 +63,51 @@ def predict(
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, adapter)
+    return answer(
+        task,
+        frame,
+        loaded,
+        tokenizer,
+        prompt_style=prompt_style,
+        max_prompt_tokens=max_prompt_tokens,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        constrained=constrained,
+        progress=progress,
+    )
+
+
+def answer(
+    task: Task,
+    frame: pd.DataFrame,
+    loaded: Any,
+    tokenizer: Any,
+    *,
+    prompt_style: Literal["short", "full"] = "short",
+    max_prompt_tokens: int = 256,
+    max_new_tokens: int = 48,
+    batch_size: int = 32,
+    constrained: bool = True,
+    lower: Any = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Let a model that is in memory answer; see `predict`.
+
+    Parameters
+    ----------
+    loaded, tokenizer : the model and its tokenizer.
+    lower : kept states of the model's frozen lower layers (`helpers.finetuning.frozen`); used
+        where the answer is one token.
+    """
+    import torch
+
     loaded.eval()
     prompts = [
         prompt_tokens(tokenizer, task.prompt(text, prompt_style), max_prompt_tokens)
         for text in frame["text"]
     ]
     writer = _Writer(loaded, tokenizer, Grammar(task, tokenizer), constrained, max_new_tokens)
+    writer.lower = lower
     with torch.inference_mode():
         answers = _in_batches(writer, prompts, batch_size, progress)
     return as_frame(task, frame, answers)
@@ -117,9 +154,12 @@ class _Writer:
         self.model, self.tokenizer, self.grammar = model, tokenizer, grammar
         self.constrained, self.longest = constrained, longest
         self.labels = grammar.single_tokens() if constrained else None
+        self.lower: Any = None
 
     def write(self, prompts: list[list[int]]) -> list[str]:
         """Return one answer a prompt."""
+        if self.labels is not None and self.lower is not None:
+            return self._score_from(prompts)
         batch = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         ids = batch["input_ids"].to(self.model.device)
         mask = batch["attention_mask"].to(self.model.device)
@@ -140,8 +180,23 @@ class _Writer:
             logits_to_keep=1,
             use_cache=False,
         ).logits
-        best = logits[:, -1, self.labels].argmax(-1).tolist()
-        return [f" {self.grammar.codes[i]}" for i in best]
+        return self._named(logits[:, -1, self.labels])
+
+    def _score_from(self, prompts: list[list[int]]) -> list[str]:
+        """Score as `_score` does, from the kept states of the lower layers."""
+        import torch
+
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        longest = int(lengths.max())
+        states = self.lower.batch([(prompt, len(prompt)) for prompt in prompts], longest)
+        mask = (torch.arange(longest)[None] < lengths[:, None]).long()
+        hidden = self.model.base_model(input_ids=mask, attention_mask=mask, **states)
+        last = hidden.last_hidden_state[torch.arange(len(prompts)), lengths - 1]
+        return self._named(self.model.get_output_embeddings()(last)[:, self.labels])
+
+    def _named(self, scores: Any) -> list[str]:
+        """Return the answer with the highest score in each row."""
+        return [f" {self.grammar.codes[i]}" for i in scores.argmax(-1).tolist()]
 
     def _generate(self, ids: Any, mask: Any) -> list[str]:
         options: dict[str, Any] = {}

@@ -89,6 +89,12 @@ def prefix_mask(
     return (visible & attention_mask[:, None].bool())[:, None]
 
 
+def additive_mask(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Turn what each query sees into what is added to attention scores: 0, or very little."""
+    zeros = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return zeros.masked_fill(~visible, torch.finfo(dtype).min)
+
+
 class PrefixLMEncoder(BertGenerationEncoder):
     """The backbone: token and position embeddings, layers, pooling layer."""
 
@@ -126,8 +132,7 @@ class PrefixLMEncoder(BertGenerationEncoder):
             position_ids = positions.clamp(min=0)[:, -queries:]
         visible = prefix_mask(attention_mask, queries, prefix_length)
         dtype = self.embeddings.word_embeddings.weight.dtype
-        additive = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-        additive = additive.masked_fill(~visible, torch.finfo(dtype).min)
+        additive = additive_mask(visible, dtype)
         if lower_states is not None:
             states = lower_states
             for layer in self.encoder.layer[first_layer:]:

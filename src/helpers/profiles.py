@@ -12,7 +12,17 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, PositiveInt, ValidationError
 
-from helpers.plans import Finetuning, HelpersError, Labelling, Limit, Strict, TaskPlan, Verification
+from helpers.plans import (
+    Finetuning,
+    HelpersError,
+    Labelling,
+    Limit,
+    PartsStudy,
+    SizeStudy,
+    Strict,
+    TaskPlan,
+    Verification,
+)
 
 __all__ = [
     "PROFILES",
@@ -33,7 +43,7 @@ class ProfileError(HelpersError):
     """A profile is misspelt, incomplete, or asks for what this machine does not have."""
 
 
-Source = Literal["embedded", "upstream", "hub"]
+Source = Literal["embedded", "upstream", "hub", "dataverse"]
 Baseline = Literal["majority", "predict-nothing", "tfidf-lr", "embeddings-lr", "zero-shot"]
 
 
@@ -60,6 +70,8 @@ class Profile(Strict):
     labelling: Labelling = Labelling()
     verification: Verification = Verification()
     finetuning: Finetuning
+    training_size: SizeStudy = SizeStudy()
+    what_to_finetune: PartsStudy = PartsStudy()
 
     def source(self, task: str) -> Source:
         """Return where the texts of `task` come from."""
@@ -120,12 +132,26 @@ def _check_tasks(path: Path, profile: Profile) -> None:
         "labelling.crowd": set(profile.labelling.crowd),
         "labelling.compared": set(profile.labelling.compared),
         "verification.mode_of_task": set(profile.verification.mode_of_task),
+        "training_size.models": set(profile.training_size.models),
+        "training_size.labels": set(profile.training_size.labels),
+        "training_size.target": set(profile.training_size.target),
+        "what_to_finetune.causal": set(profile.what_to_finetune.causal),
+        "what_to_finetune.tasks": set(profile.what_to_finetune.tasks) - set(profile.describe_only),
     }
     for key, tasks in named.items():
         if unknown := sorted(tasks - set(profile.finetuning.tasks)):
             raise ProfileError(
                 f"{path.name}: {key} names {', '.join(unknown)}, which is no task of this "
                 f"profile: use {', '.join(profile.finetuning.tasks)}"
+            )
+    studied = {task: set(keys) for task, keys in profile.training_size.models.items()}
+    for task, plan in profile.what_to_finetune.causal.items():
+        studied[task] = studied.get(task, set()) | {plan.model}
+    for task, keys in studied.items():
+        if unknown := sorted(keys - set(profile.plan(task).models)):
+            raise ProfileError(
+                f"{path.name}: training_size and what_to_finetune.causal may only name models of "
+                f"finetuning.tasks.{task}, not {', '.join(unknown)}"
             )
 
 

@@ -104,14 +104,12 @@ class _Loader(TaskLoader2):
         self.run, self.arguments, self.force = run, arguments, force
 
     def load_doit_config(self) -> dict[str, Any]:
-        parallel = max(1, min(len(load_chapters()), self.run.profile.workers))
         return {
             "dep_file": str(self.run.path(".doit.db")),
             "backend": "sqlite3",
             "reporter": _Reporter,
             "verbosity": 2,
-            "num_process": parallel if parallel > 1 else 0,
-            "par_type": "thread",
+            "num_process": 0,  # one after another: each chapter uses all workers itself
         }
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[DoitTask]:

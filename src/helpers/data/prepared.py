@@ -16,12 +16,18 @@ from helpers.data.validation import DataError, Loaded
 from helpers.runs import Run, frame_sha256, write_frame, write_json
 from helpers.tasks import Task
 
-SOURCES = {"embedded": "embedded texts", "upstream": "the authors' texts", "hub": "hub texts"}
+SOURCES = {
+    "embedded": "embedded texts",
+    "upstream": "the authors' texts",
+    "hub": "hub texts",
+    "dataverse": "deposited texts",
+}
 
 
 def load(run: Run, task: Task) -> Loaded:
     """Load the texts of a task from where the profile takes them."""
-    return load_texts(task, run.profile.source(task.name), run.upstream)
+    source, offline = run.profile.source(task.name), run.profile.offline
+    return load_texts(task, source, run.upstream, offline=offline)
 
 
 def source_title(run: Run, task: Task | None = None) -> str:

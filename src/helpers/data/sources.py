@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from helpers.data.dataverse import load_dataverse
 from helpers.data.embedded import load_embedded
 from helpers.data.hub import load_hub
 from helpers.data.upstream import LOADERS
@@ -11,14 +12,17 @@ from helpers.data.validation import DataError, Loaded
 from helpers.tasks import Task
 
 
-def load_texts(task: Task, source: str, upstream: Path | None = None) -> Loaded:
+def load_texts(
+    task: Task, source: str, upstream: Path | None = None, *, offline: bool = False
+) -> Loaded:
     """Load the texts of a task from the source of a profile.
 
     Parameters
     ----------
-    source : ``embedded``, ``upstream``, ``hub``, or another section of the task's YAML that
-        names a data file (a user's own data).
+    source : ``embedded``, ``upstream``, ``hub``, ``dataverse``, or another section of the task's
+        YAML that names a data file (a user's own data).
     upstream : folder of the authors' files; needed for ``upstream``.
+    offline : for ``dataverse``: refuse to download; a file that was verified before is read.
 
     Returns
     -------
@@ -31,6 +35,8 @@ def load_texts(task: Task, source: str, upstream: Path | None = None) -> Loaded:
     """
     if source == "hub":
         return load_hub(task)
+    if source == "dataverse":
+        return load_dataverse(task, offline=offline)
     if source != "upstream":
         return load_embedded(task, source)
     name = task.data.get("upstream", {}).get("loader")

@@ -10,6 +10,7 @@ from helpers.experiments.answers import (
     label_sources,
     sources_compared,
 )
+from helpers.experiments.causal_parts import causal_parts
 from helpers.experiments.costs import actual_cost, archive_responses, confirm_cost, crowd_cost
 from helpers.experiments.crowd import crowd_texts, label_crowd, members, prepare_crowd
 from helpers.experiments.crowd_tables import (
@@ -37,6 +38,16 @@ from helpers.experiments.review import (
     reviewed_tasks,
     true_recall,
 )
+from helpers.experiments.study_tables import (
+    answer_forms,
+    models_with_other_labels,
+    study_curves,
+    study_levels,
+    study_names,
+    study_scores,
+    worth_in_gold,
+)
+from helpers.experiments.training_size import read_study, run_study, study_cells, study_performance
 from helpers.experiments.trainings import (
     base_folder,
     build_bases,
@@ -54,11 +65,13 @@ from helpers.experiments.trainings import (
 __all__ = [
     "Review",
     "actual_cost",
+    "answer_forms",
     "answers_before_and_after",
     "answers_of_others",
     "archive_responses",
     "base_folder",
     "build_bases",
+    "causal_parts",
     "check_train_labels",
     "confirm_cost",
     "count_parameters",
@@ -77,17 +90,26 @@ __all__ = [
     "locate",
     "members",
     "model_info",
+    "models_with_other_labels",
     "predict_all",
     "predictions",
     "prepare_crowd",
     "prompt_sensitivity",
     "read_made",
+    "read_study",
     "review_session",
     "review_task",
     "reviewed_tasks",
+    "run_study",
     "settings_for",
     "sources_compared",
     "status_counts",
+    "study_cells",
+    "study_curves",
+    "study_levels",
+    "study_names",
+    "study_performance",
+    "study_scores",
     "train_texts",
     "training_history",
     "training_jobs",
@@ -95,4 +117,5 @@ __all__ = [
     "training_rows",
     "training_summary",
     "true_recall",
+    "worth_in_gold",
 ]

@@ -35,8 +35,8 @@ def code_sha256() -> str:
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
-def settings_for(run: Run, task: str, spec: ModelSpec) -> FinetuningSettings:
-    """Return the settings of a training: defaults, then the profile's, then the task's.
+def settings_for(run: Run, task: str, spec: ModelSpec, **changed: Any) -> FinetuningSettings:
+    """Return the settings of a training: defaults, the profile's, the task's, then `changed`.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def settings_for(run: Run, task: str, spec: ModelSpec) -> FinetuningSettings:
     chosen |= profile.plan(task).settings
     fixed = {name: getattr(profile, name) for name in ("seed", "dtype", "device", "threads")}
     try:
-        return FinetuningSettings(**(chosen | fixed))
+        return FinetuningSettings(**(chosen | fixed | changed))
     except ValidationError as error:
         known = ", ".join(FinetuningSettings.model_fields)
         problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
@@ -181,11 +181,11 @@ def training_jobs(run: Run) -> list[Job]:
         validation = texts[texts["split"] == "validation"]
         train = train_texts(run, task, run.profile.train_labels)
         for key in plan.models:
-            jobs.append(_job(run, name, key, f"{key}-ft", train, validation))
+            jobs.append(job_of(run, name, key, f"{key}-ft", train, validation))
             jobs += _fold_jobs(run, name, key, texts)
         for source in plan.label_sources:
             key, other = plan.models[-1], train_texts(run, task, source)
-            jobs.append(_job(run, name, key, tuned_name(key, source), other, validation))
+            jobs.append(job_of(run, name, key, tuned_name(key, source), other, validation))
     return sorted(jobs, key=_cost, reverse=True)
 
 
@@ -209,14 +209,33 @@ def _fold_jobs(run: Run, name: str, key: str, texts: pd.DataFrame) -> list[Job]:
         size = round(VALIDATION_SHARE * len(pool))
         validation = stratified_subset(pool, task, size, [run.profile.seed, number])
         train = pool[~pool["id"].isin(validation["id"])]
-        jobs.append(_job(run, name, key, f"{key}-ft-fold{number}", train, validation))
+        jobs.append(job_of(run, name, key, f"{key}-ft-fold{number}", train, validation))
     return jobs
 
 
-def _job(
-    run: Run, task: str, key: str, name: str, train: pd.DataFrame, validation: pd.DataFrame
+def job_of(
+    run: Run,
+    task: str,
+    key: str,
+    name: str,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    *,
+    seed: int = 0,
+    **changed: Any,
 ) -> Job:
+    """Return one training of the run: a base model, labelled texts, and the task's settings.
+
+    Parameters
+    ----------
+    run, task : whose settings.
+    key : base model; `name`: of the result.
+    train, validation : labelled texts.
+    seed : added to the profile's.
+    changed : settings that differ from the task's.
+    """
     model, revision = locate(run, key)
+    settings = settings_for(run, task, get_model(key), **changed)
     return Job(
         name=f"{task}/{name}",
         task=task,
@@ -224,7 +243,7 @@ def _job(
         validation=validation,
         model=model,
         revision=revision,
-        settings=settings_for(run, task, get_model(key)),
+        settings=settings.model_copy(update={"seed": settings.seed + seed}),
         out=run.root / "models" / task / name,
         fingerprint=fingerprint(load_task(task)),
     )

@@ -4,10 +4,14 @@ from helpers.figures.classes import class_rates
 from helpers.figures.comparison import forest, size_axis
 from helpers.figures.labellers import confusion_pairs, labeller_forest
 from helpers.figures.labelling import accuracy_by_agreement, agreement_heatmap, crowd_bars
+from helpers.figures.parts import part_name, trained_share
+from helpers.figures.parts_compared import by_group, relative_gains
 from helpers.figures.published import published_headline_panel, published_panel
+from helpers.figures.study import label_quality, learning_curves, valid_answers
 from helpers.figures.style import FigureError, save_figure
 from helpers.figures.texts import cooccurrence, label_frequencies, text_lengths
 from helpers.figures.training import training_loss
+from helpers.figures.training_size_published import training_size_published
 from helpers.figures.verification import (
     acceptance_rates,
     decision_pace,
@@ -20,6 +24,7 @@ __all__ = [
     "acceptance_rates",
     "accuracy_by_agreement",
     "agreement_heatmap",
+    "by_group",
     "class_rates",
     "confusion_pairs",
     "cooccurrence",
@@ -27,13 +32,20 @@ __all__ = [
     "decision_pace",
     "forest",
     "label_frequencies",
+    "label_quality",
     "label_sources",
     "labeller_forest",
+    "learning_curves",
+    "part_name",
     "pool_recall",
     "published_headline_panel",
     "published_panel",
+    "relative_gains",
     "save_figure",
     "size_axis",
     "text_lengths",
+    "trained_share",
     "training_loss",
+    "training_size_published",
+    "valid_answers",
 ]

@@ -81,8 +81,11 @@ def finetune_all(jobs: list[Job], *, workers: int = 1, progress: bool = True) ->
         If any training failed: names each and its error. The others have finished.
     """
     items = {job.name: job for job in jobs}
+    # A GPU's memory is free for the next training only when the process ends; on a CPU a worker
+    # goes on, with its libraries loaded and the states of frozen layers kept.
+    fresh = any(job.settings.device != "cpu" for job in jobs)
     done = side_by_side(
-        run_job, items, workers=workers, title="trainings", progress=progress, fresh=True
+        run_job, items, workers=workers, title="trainings", progress=progress, fresh=fresh
     )
     return [done[job.name] for job in jobs]
 

@@ -14,6 +14,8 @@ ANSWER_SCALE = 0.1
 ANSWER_BIAS = 10.0
 """Head bias of words that an answer may contain; larger than the untuned model's other logits."""
 
+_READ: dict[tuple[str, str, str], Any] = {}  # the codebook as the last model read it
+
 
 def answer_words(task: Task) -> list[str]:
     """Return every word that an answer of a task may contain."""
@@ -22,13 +24,14 @@ def answer_words(task: Task) -> list[str]:
 
 
 def start_answers_from_codebook(
-    model: Any, tokenizer: Any, task: Task, settings: FinetuningSettings
+    model: Any, tokenizer: Any, task: Task, settings: FinetuningSettings, name: str = ""
 ) -> None:
     """Start the head's rows for the labels from the codebook's names; no labelled text is used.
 
     A label's row becomes the mean of the model's last hidden states for the prompts that hold its
     names, minus the mean of all labels. All words that an answer may contain get a bias that lifts
-    them above the rest of the vocabulary.
+    them above the rest of the vocabulary. What the model makes of the codebook is kept in this
+    process under `name`, which stands for its weights (empty: not kept).
 
     Raises
     ------
@@ -45,7 +48,12 @@ def start_answers_from_codebook(
             "model has not: set answer_rows: as_is"
         )
     phrases = codebook_phrases(task)
-    states = _last_states(model, tokenizer, task, [phrase for _, phrase in phrases], settings)
+    key = (name, task.name, settings.prompt_style)
+    if not name or key not in _READ:
+        _READ.clear()
+        texts = [phrase for _, phrase in phrases]
+        _READ[key] = _last_states(model, tokenizer, task, texts, settings)
+    states = _READ[key]
     owners = [label for label, _ in phrases]
     rows = torch.stack(
         [states[[i for i, o in enumerate(owners) if o == label]].mean(0) for label in task.labels]

@@ -51,7 +51,9 @@ class Collator:
         if self.prefix:
             batch["prefix_length"] = prompt_length(batch["labels"])
         if self.lower is not None:
-            batch |= self.lower.batch([example["row"] for example in examples], longest)
+            prompts = batch["prefix_length"].tolist()
+            asked = [(e["input_ids"], p) for e, p in zip(examples, prompts, strict=True)]
+            batch |= self.lower.batch(asked, longest)
         return batch
 
 
@@ -107,7 +109,7 @@ class CompletionTrainer(SFTTrainer):
         self._select_positions = inner.device.type == "cpu" and not changed
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["input_ids", "labels", "row"]
+        self._signature_columns = ["input_ids", "labels"]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatchedSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset

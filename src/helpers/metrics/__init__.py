@@ -51,6 +51,7 @@ from helpers.metrics.tidy import (
     split_counts,
     tidy,
 )
+from helpers.metrics.two_level import TwoLevel, two_level, two_level_samples
 
 __all__ = [
     "CLASS_METRICS",
@@ -64,6 +65,7 @@ __all__ = [
     "ModelInfo",
     "PairedDifference",
     "TextCounts",
+    "TwoLevel",
     "accuracy_given_agreement",
     "bootstrap_metrics",
     "class_rates",
@@ -93,5 +95,7 @@ __all__ = [
     "single_label_counts",
     "split_counts",
     "tidy",
+    "two_level",
+    "two_level_samples",
     "wilson_interval",
 ]

@@ -9,6 +9,15 @@ from helpers.published.answers import (
     cleaned_answers,
     read_answers,
 )
+from helpers.published.dataverse import (
+    DATAVERSE_MODELS,
+    DataverseAnswers,
+    dataverse_answers,
+    dataverse_models,
+    has_dataverse,
+    published_cleaning,
+    read_dataverse,
+)
 from helpers.published.normalisation import Normalised, normalisation_rules, normalise
 from helpers.published.panel import PublishedError, published_flourishing, published_headlines
 from helpers.published.statistics import (
@@ -17,23 +26,38 @@ from helpers.published.statistics import (
     recomputed_summary,
     training_truth,
 )
+from helpers.published.training_size import (
+    dataverse_decomposition,
+    dataverse_emptiness,
+    dataverse_sensitivity,
+)
 
 __all__ = [
     "ARCHIVED_TASK",
+    "DATAVERSE_MODELS",
     "ArchivedModel",
+    "DataverseAnswers",
     "Normalised",
     "PublishedError",
     "all_archived_models",
     "archived_answers",
     "archived_models",
     "cleaned_answers",
+    "dataverse_answers",
+    "dataverse_decomposition",
+    "dataverse_emptiness",
+    "dataverse_models",
+    "dataverse_sensitivity",
+    "has_dataverse",
     "level_matrix",
     "normalisation_rules",
     "normalise",
+    "published_cleaning",
     "published_flourishing",
     "published_headlines",
     "published_statistics",
     "read_answers",
+    "read_dataverse",
     "recomputed_summary",
     "training_truth",
 ]

@@ -1,0 +1,1 @@
+"""Training-size studies: grids of small trainings, learning curves. See chapter 06."""
