@@ -62,9 +62,17 @@ def test_words_of_a_single_text_get_no_score():
     assert "hapax" not in learn_dictionary(texts, y).words
 
 
+def test_words_of_most_texts_get_no_score():
+    texts, y = planted_texts(60, 3)
+    common = [f"the {text}" for text in texts]
+    half = [*(f"half {text}" for text in common[:30]), *common[30:]]
+    found = learn_dictionary(half, y).words
+    assert "the" not in found and "half" in found
+
+
 def test_pairs_of_words_are_a_choice():
-    texts = ["not good", "good", "not good", "good", "not", "not"] * 5
-    y = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0] * 5
+    texts = ["not good", "good", "not good", "good", "not", "not", "other", "other", "other"] * 5
+    y = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.5, 0.5, 0.5] * 5
     assert "not good" not in learn_dictionary(texts, y).words
     found = learn_dictionary(texts, y, ngrams=2)
     assert dict(zip(found.words, found.scores, strict=True))["not good"] < 0

@@ -149,6 +149,36 @@ def test_every_result_of_crowd_and_review_is_a_table(smoke):
 
 
 @pytest.mark.replication
+def test_the_study_covers_its_grid(smoke):
+    folder, _ = smoke
+    scores = pd.read_csv(folder / "tables" / "training_size_scores.csv")
+    rows = scores[(scores["labels"] == "gold") & scores["metric"].isin(["accuracy", "jaccard"])]
+    found = rows.groupby(["task", "model"])["n_train"].apply(list).to_dict()
+    simple = {(task, model) for task in TASKS for model in ("tfidf-lr", "embeddings-lr")}
+    assert set(found) == simple | {("cap", "minilm-2l")}
+    assert all(sizes == [16, 32, 64] for sizes in found.values())
+    inner = rows[rows["n_train"] < 64]
+    assert (inner["n_seeds"] == 2).all() and (rows["n"] == 32).all()
+    assert ((rows["ci_low"] <= rows["value"]) & (rows["value"] <= rows["ci_high"])).all()
+    needed = pd.read_csv(folder / "tables" / "training_size_needed.csv")
+    assert {"Zero-shot encoder", "AI crowd, majority vote"} <= set(needed["target"])
+    exchange = pd.read_csv(folder / "tables" / "training_size_exchange.csv")
+    assert set(exchange["labels"]) == {"majority", "noise-20"}
+
+
+@pytest.mark.replication
+def test_every_method_of_chapter_07_is_scored_on_reports_it_has_not_seen(smoke):
+    folder, _ = smoke
+    scores = pd.read_csv(folder / "tables" / "parts_scores.csv")
+    wanted = {"dictionary-forest", "frozen", "top-1", "all", "mean"}
+    assert wanted <= set(scores["method"]) and {"r2", "mse", "mae"} <= set(scores["metric"])
+    texts = pd.read_parquet(folder / "data" / "conflict" / "texts.parquet")
+    assert (scores["n"] == len(texts)).all()
+    gains = pd.read_csv(folder / "tables" / "parts_gains.csv")
+    assert len(gains) and set(gains["method"]) <= set(scores["method"])
+
+
+@pytest.mark.replication
 def test_result_tables_hold_no_times_hosts_or_paths(smoke):
     folder, _ = smoke
     for path in (folder / "tables").glob("*.csv"):
@@ -157,6 +187,7 @@ def test_result_tables_hold_no_times_hosts_or_paths(smoke):
         assert not {"seconds", "host", "peak_memory_mb"} & set(pd.read_csv(path).columns)
     kept = {path.stem for path in folder.glob("performance/*.csv")}
     wanted = {"chapters", "finetuning", "labelling", "labelling_cost_estimate", "endpoints"}
+    wanted |= {"training_size", "parts"}
     assert wanted | {"verification_times"} <= kept
 
 
@@ -166,9 +197,10 @@ def test_every_figure_is_there_as_png_and_svg(smoke):
     stems = {path.stem for path in (folder / "figures").glob("*.png")}
     assert stems == {path.stem for path in (folder / "figures").glob("*.svg")}
     expected = {"04_loss", "05_published_headlines", "05_published_flourishing"}
-    expected |= {"03_pool_recall", "05_label_sources_cap"}
+    expected |= {"03_pool_recall", "05_label_sources_cap", "06_labels_cap_embeddings-lr"}
+    expected |= {"06_valid_answers_cap"}
     per_task = "01_label_frequencies 02_agreement 02_labellers 02_crowd 02_by_agreement"
-    per_task += " 02_confusions 03_acceptance 05_headline 05_per_class"
+    per_task += " 02_confusions 03_acceptance 05_headline 05_per_class 06_learning_curve"
     expected |= {f"{name}_{task}" for name in per_task.split() for task in TASKS}
     assert expected <= stems
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -15,6 +17,9 @@ Result = TypeVar("Result")
 
 # glibc: large blocks go back to the system at once, 200 MB less at the peak of a worker, as fast.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000"}
+
+
+PARENT_CHECK = 1.0  # seconds
 
 
 class WorkFailed(HelpersError):
@@ -54,9 +59,15 @@ def side_by_side(
     os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
     done: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    context = get_context("spawn")
+    pool_of = ProcessPoolExecutor(
+        workers,
+        get_context("spawn"),
+        initializer=_watch_parent,
+        initargs=(os.getpid(),),
+        max_tasks_per_child=1 if fresh else None,
+    )
     with (
-        ProcessPoolExecutor(workers, context, max_tasks_per_child=1 if fresh else None) as pool,
+        pool_of as pool,
         tqdm(total=len(items), desc=title, disable=not progress) as bar,
     ):
         futures = {pool.submit(function, item): name for name, item in items.items()}
@@ -72,3 +83,14 @@ def side_by_side(
         lines: list[Any] = [f"{len(failed)} of {len(items)} {title} failed (the others are kept):"]
         raise WorkFailed("\n".join([*lines, *(f"  {k}: {v}" for k, v in failed.items())]))
     return {name: done[name] for name in items}
+
+
+def _watch_parent(parent: int) -> None:
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent is gone: a killed run must not go on computing unseen."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK)
+    os._exit(1)

@@ -102,10 +102,13 @@ def _multinomial(
     if len(set(y)) == 1:
         return [str(y[0])] * len(inputs)
     right = {}
-    for c in C_VALUES[name]:
-        guess = cross_val_predict(_logistic(name, c), inputs[is_train], y, cv=folds)
-        right[c] = float((guess == y).mean())
-    model = _logistic(name, max(right, key=lambda c: right[c])).fit(inputs[is_train], y)
+    with warnings.catch_warnings():
+        # With few texts a codebook may well have more labels than half of their number.
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+        for c in C_VALUES[name]:
+            guess = cross_val_predict(_logistic(name, c), inputs[is_train], y, cv=folds)
+            right[c] = float((guess == y).mean())
+        model = _logistic(name, max(right, key=lambda c: right[c])).fit(inputs[is_train], y)
     return [str(label) for label in model.predict(inputs)]
 
 

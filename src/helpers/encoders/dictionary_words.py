@@ -23,6 +23,9 @@ from helpers.runs import HelpersError
 Floats = NDArray[np.float64]
 
 ALPHAS = np.logspace(-2, 3, 16)
+MOST_COMMON = 0.5
+"""Words in a larger share of the texts have no score: articles and the like, which stand for a
+text's length. Predictions are as good without them, and the dictionary can be read."""
 MOST_TUNED = 2000
 """The penalty is chosen on so many texts at most. It stands for the ratio of noise to signal,
 which does not depend on their number."""
@@ -74,9 +77,10 @@ def learn_dictionary(
 ) -> Dictionary:
     """Learn a score for each word.
 
-    A ridge regression of the target on TF-IDF, words that stand in two or more texts, penalty with
-    the least leave-one-out error. The score of a word is its coefficient times its inverse document
-    frequency: what one more occurrence adds, before the row is scaled to length 1.
+    A ridge regression of the target on TF-IDF, penalty with the least leave-one-out error, of words
+    that stand in two or more texts, but not in more than half of them. The score of a word is its
+    coefficient times its inverse document frequency: what one more occurrence adds, before the row
+    is scaled to length 1.
 
     Parameters
     ----------
@@ -138,8 +142,10 @@ def count_words(texts: Sequence[str], ngrams: int) -> tuple[sparse.csr_matrix, N
 def learn(
     counts: sparse.csr_matrix, words: NDArray[Any], targets: Floats, seed: int, ngrams: int
 ) -> list[Dictionary]:
-    """One dictionary for each column of `targets`, of all words that stand in two texts."""
-    kept = np.flatnonzero(np.asarray((counts > 0).sum(axis=0)).ravel() >= 2)
+    """One dictionary for each column of `targets`, of all words that have a score."""
+    stands_in = np.asarray((counts > 0).sum(axis=0)).ravel()
+    most = max(2.0, MOST_COMMON * counts.shape[0])
+    kept = np.flatnonzero((stands_in >= 2) & (stands_in <= most))
     if len(kept) == 0:
         return [Dictionary((), np.zeros(0), ngrams)] * targets.shape[1]
     tfidf = TfidfTransformer()

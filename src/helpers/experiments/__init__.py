@@ -21,6 +21,12 @@ from helpers.experiments.crowd_tables import (
     status_counts,
     training_rows,
 )
+from helpers.experiments.parts_tables import (
+    parts_by_group,
+    parts_gains,
+    parts_performance,
+    parts_scores,
+)
 from helpers.experiments.predictions import (
     answers_before_and_after,
     count_parameters,
@@ -61,6 +67,7 @@ from helpers.experiments.trainings import (
     training_performance,
     training_summary,
 )
+from helpers.experiments.what_to_finetune import explained, run_parts
 
 __all__ = [
     "Review",
@@ -81,6 +88,7 @@ __all__ = [
     "crowd_proposals",
     "crowd_texts",
     "endpoint_title",
+    "explained",
     "first_questions",
     "gold_labels",
     "kinds",
@@ -91,6 +99,10 @@ __all__ = [
     "members",
     "model_info",
     "models_with_other_labels",
+    "parts_by_group",
+    "parts_gains",
+    "parts_performance",
+    "parts_scores",
     "predict_all",
     "predictions",
     "prepare_crowd",
@@ -100,6 +112,7 @@ __all__ = [
     "review_session",
     "review_task",
     "reviewed_tasks",
+    "run_parts",
     "run_study",
     "settings_for",
     "sources_compared",

@@ -108,6 +108,7 @@ def parts_reading(scores: pd.DataFrame, gains: pd.DataFrame, task: str) -> str:
         best = sized["value"].astype(float).idxmax()
         share = readable_share(float(sized.loc[best, "trainable_share"]))
         name = METRIC_NAMES.get(metric, metric)
+        name = name if name.startswith("R") else name[0].lower() + name[1:]
         line = (
             f"**{SCHEMES.get(scheme, scheme)}.** Of the encoders, {part_name(str(best))} ({share} "
             f"of the parameters) has the highest {name}: {sized.loc[best, 'value']:.2f}."

@@ -178,7 +178,7 @@ def _draw_methods(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
             zorder=3,
         )
         axes.annotate(
-            f"{row['value']:.2f}",
+            f"{row['value']:.2f}".replace("-", "−"),
             (places[str(method)], row["value"]),
             (7, 4),
             textcoords="offset points",

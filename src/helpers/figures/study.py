@@ -249,6 +249,7 @@ def _denominators(series: Sequence[Series]) -> str:
     for column, what in (("n", "test texts"), ("n_seeds", "seeds per size")):
         if column in rows and rows[column].notna().any():
             low, high = int(rows[column].min()), int(rows[column].max())
+            what = what.replace("seeds", "seed") if high == 1 else what
             parts.append(f"{low:,} {what}" if low == high else f"{low:,} to {high:,} {what}")
     return ", ".join(parts)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import requests
 
+from helpers.parallel import end_with
 from helpers.runs import HelpersError, file_sha256
 
 HOST = "127.0.0.1"
@@ -137,18 +138,11 @@ def _tail(log: Path, lines: int = 8) -> str:
     return "\n".join(f"  {line}" for line in found[-lines:])
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, even if that was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 def main() -> None:
     """Run ``transformers serve`` with the offline model's architecture registered."""
     # First of all: the parent may be killed while the imports run, or have been already.
     parent = int(os.environ.get(PARENT, os.getppid()))
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
     import torch
     from transformers.cli.serving import model_manager
