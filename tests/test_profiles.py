@@ -66,3 +66,38 @@ def test_the_name_must_be_that_of_the_file(tmp_path, demo):
     path.write_text(yaml.safe_dump(demo))
     with pytest.raises(ProfileError, match=r"must be that of the file"):
         load_profile(path)
+
+
+STUDIES = {
+    "no such task": (
+        {"training_size": {"models": {"weather": ["minilm-6l"]}}},
+        r"training_size\.models names weather, which is no task",
+    ),
+    "labels of no task": (
+        {"training_size": {"labels": {"weather": ["verified"]}}},
+        r"training_size\.labels names weather",
+    ),
+    "model without plan": (
+        {"training_size": {"models": {"cap": ["minilm-12l"]}}},
+        r"only name models of finetuning\.tasks\.cap, not minilm-12l",
+    ),
+    "parts of no task": (
+        {"what_to_finetune": {"tasks": {"weather": {"methods": ["all"]}}}},
+        r"what_to_finetune\.tasks names weather",
+    ),
+    "variant without plan": (
+        {"what_to_finetune": {"causal": {"cap": {"model": "gpt-5", "variants": {"a": {}}}}}},
+        r"only name models of finetuning\.tasks\.cap, not gpt-5",
+    ),
+    "too few sizes": ({"training_size": {"sizes": 2}}, r"training_size\.sizes"),
+    "misspelt": ({"training_size": {"seed": 2}}, r"training_size\.seed: unknown key"),
+}
+
+
+@pytest.mark.parametrize("case", STUDIES)
+def test_a_study_of_what_the_profile_lacks_is_refused_by_name(tmp_path, demo, case):
+    changed, message = STUDIES[case]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(demo | {"name": "mine"} | changed))
+    with pytest.raises(ProfileError, match=message):
+        load_profile(path)

@@ -198,7 +198,6 @@ def test_every_figure_is_there_as_png_and_svg(smoke):
     assert stems == {path.stem for path in (folder / "figures").glob("*.svg")}
     expected = {"04_loss", "05_published_headlines", "05_published_flourishing"}
     expected |= {"03_pool_recall", "05_label_sources_cap", "06_labels_cap_embeddings-lr"}
-    expected |= {"06_valid_answers_cap"}
     per_task = "01_label_frequencies 02_agreement 02_labellers 02_crowd 02_by_agreement"
     per_task += " 02_confusions 03_acceptance 05_headline 05_per_class 06_learning_curve"
     expected |= {f"{name}_{task}" for name in per_task.split() for task in TASKS}

@@ -18,7 +18,7 @@ from helpers import comparison, experiments
 from helpers.data.prepared import read_task
 from helpers.experiments import training_size
 from helpers.experiments.cells import make_cell
-from helpers.plans import SizeStudy
+from helpers.plans import CausalParts, PartsStudy, SizeStudy
 from helpers.profiles import HelpersError
 from helpers.runs import frame_artifact, write_frame
 from helpers.study import curves, reading
@@ -222,6 +222,24 @@ def test_form_is_told_apart_from_content(done):
     if given is not None:
         both = (valid * given).dropna()
         np.testing.assert_allclose(wide.loc[both.index, "accuracy"], both, atol=1e-5)
+
+
+def test_variants_of_the_causal_model_are_trained_as_they_say(done):
+    run, _ = done
+    assert experiments.causal_parts(run, progress=False).empty
+    variants = {"adapters": {"lora_r": 2}, "all-weights": {"method": "full"}}
+    plan = PartsStudy(causal={"cap": CausalParts(model="minilm-2l", variants=variants)})
+    run = replace(run, profile=run.profile.model_copy(update={"what_to_finetune": plan}))
+    table = experiments.causal_parts(run, progress=False).set_index("variant")
+    assert table["settings"].to_dict() == {"adapters": "lora_r 2", "all-weights": "method full"}
+    assert (table["n"] == 20).all() and table["value"].between(0, 1).all()
+    share = table["trainable_share"]
+    assert 0 < share["adapters"] < share["all-weights"] < 1  # the lower layers stay frozen
+    before = {p: p.read_bytes() for p in (run.root / "parts").rglob("*.parquet")}
+    assert len(before) == 2
+    pd.testing.assert_frame_equal(
+        experiments.causal_parts(run, progress=False).set_index("variant"), table
+    )
 
 
 def killed(root: Path, after: int) -> int:

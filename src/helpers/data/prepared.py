@@ -78,7 +78,7 @@ def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     parts = [table.assign(task=task) for task, table in tables.items() if len(table)]
     if not parts:
         columns = next(iter(tables.values())).columns.tolist() if tables else []
-        return pd.DataFrame(columns=["task", *columns])
+        return pd.DataFrame(columns=["task", *(name for name in columns if name != "task")])
     whole = pd.concat(parts, ignore_index=True)
     return whole[["task", *[column for column in whole if column != "task"]]]
 

@@ -129,7 +129,8 @@ def answer_forms(run: Run, task: Task, scored: Sequence[Scored]) -> pd.DataFrame
 
     Causal models of the first seed also answered without constraints. ``valid`` is the share of
     answers that have the task's form (Wilson interval). The headline score counts an invalid
-    answer as wrong; ``<metric>_given_valid`` is the score among valid answers alone.
+    answer as wrong; ``<metric>_given_valid`` is the score among valid answers alone (NaN where
+    there are none).
 
     Returns
     -------
@@ -148,9 +149,10 @@ def answer_forms(run: Run, task: Task, scored: Sequence[Scored]) -> pd.DataFrame
         rows.append(key | {"metric": "valid"} | share | about)
         every = vars(two_level([item.free], *resamples)[metric])
         rows.append(key | {"metric": metric} | every | about)
+        given = {"value": np.nan, "ci_low": np.nan, "ci_high": np.nan}
         if valid:
             given = vars(two_level([_answered(item.free)], *resamples)[metric])
-            rows.append(key | {"metric": f"{metric}_given_valid"} | given | about)
+        rows.append(key | {"metric": f"{metric}_given_valid"} | given | about)
     return pd.DataFrame(rows).round(DECIMALS)
 
 
