@@ -358,3 +358,13 @@ def test_the_crowd_sees_no_labels(tmp_path):
     texts = experiments.crowd_texts(run, "cap")
     assert texts.columns.tolist() == ["id", "text"] and len(texts) == 40
     assert list(CROWD) == list(crowd.members(run, "cap"))
+
+
+@pytest.mark.parametrize(
+    ("task", "steps"),
+    [("cap", ["v1", "v3", "v4"]), ("dataverse", ["direct"]), ("flourishing", ["direct"])],
+)
+def test_every_task_shows_the_questions_of_methods_that_fit_it(task, steps):
+    shown = experiments.first_questions(load_task(task))
+    assert [name.split(",")[0] for name in shown] == steps
+    assert all("[the text]" in question for question in shown.values())

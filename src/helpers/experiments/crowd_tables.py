@@ -24,8 +24,11 @@ def crowd_members(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["task", "labeller"])
 
 
-def first_questions(task: Task, methods: Iterable[str] = ("v1", "v3", "v4")) -> dict[str, str]:
-    """Return the beginning of each method's first prompt, for an instruction-following model."""
+def first_questions(task: Task) -> dict[str, str]:
+    """Return the beginning of the first prompt of methods that fit a task, as a model sees it."""
+    methods: tuple[str, ...] = ("v4",) if task.label_type == "single" else ("direct",)
+    if task.label_type == "single" and len(task.subtopics):
+        methods = ("v1", "v3", "v4")
     shown = {}
     for name in methods:
         question = next(method(name, task)())[0]  # type: ignore[arg-type]
