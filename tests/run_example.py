@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -98,8 +99,11 @@ STUDY: dict[str, Any] = {
 }
 
 
-def study_run(root: Path, **changed: Any) -> Run:
-    """Return a run with 30 training and 20 test texts and a small study of training sizes."""
+def study_run(root: Path, base: Path | None = None, **changed: Any) -> Run:
+    """Return a run with 30 training and 20 test texts and a small study of training sizes.
+
+    `base`: folder of base models of another such run, to save building them.
+    """
     settings = {"epochs": 1, "learning_rate": 1e-3, "codebook_rows": False, "train_layers": 1}
     run = small_run(
         root,
@@ -107,10 +111,14 @@ def study_run(root: Path, **changed: Any) -> Run:
         plan={"settings": settings},
         training_size=SizeStudy(**(STUDY | changed)),
         bootstrap=200,
+        workers=1,
     )
     task = load_task("cap")
     texts = read_task(run, task)
     kept = texts[texts["split"] == "train"].iloc[2:]
     write_frame(run.path("verification", "cap", "verified.parquet"), kept[["id", "labels"]])
-    build_bases(run)
+    if base is None:
+        build_bases(run)
+    elif not (run.root / "models" / "base").exists():
+        shutil.copytree(base, run.root / "models" / "base")
     return run

@@ -1,5 +1,6 @@
-"""Run a small study in a process that a test may kill: python study_worker.py <root>."""
+"""A small study in a process that a test may kill: study_worker.py <root> <base> <changes>."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,5 +9,5 @@ from run_example import study_run
 from helpers import experiments
 
 if __name__ == "__main__":
-    run = study_run(Path(sys.argv[1]))
+    run = study_run(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))
     experiments.run_study(run, progress=False)

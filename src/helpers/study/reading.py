@@ -21,14 +21,8 @@ def by_size(scores: pd.DataFrame, task: Task, metric: str) -> pd.DataFrame:
         cell=[f"{r.value:.3f} [{r.ci_low:.2f}, {r.ci_high:.2f}]" for r in rows.itertuples()]
     )
     table = cells.pivot(index=["labels", "model"], columns="n_train", values="cell").fillna("")
-    kinds = list(dict.fromkeys(rows["labels"]))
-    return table.sort_index(
-        level=0, key=lambda level: level.map(_place(kinds)), sort_remaining=True
-    )
-
-
-def _place(kinds: list[str]) -> Mapping[str, int]:
-    return {kind: place for place, kind in enumerate(kinds)}
+    in_order = dict.fromkeys(zip(rows["labels"], rows["model"], strict=True))
+    return table.reindex(pd.MultiIndex.from_tuples(in_order, names=table.index.names))
 
 
 def labels_reading(
