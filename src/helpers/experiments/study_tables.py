@@ -30,7 +30,7 @@ from helpers.tasks import Task
 KEYS = ["task", "model", "labels", "n_train"]
 NAMES = {
     CROWD: "AI crowd, majority vote",
-    "archived-chatgpt4": "ChatGPT-4 (archived answers)",
+    "archived-chatgpt4": "ChatGPT-4, archived",
 }
 # What a curve is held against, as far as chapter 05 has it.
 LEVELS = ("zero-shot", CROWD, "archived-chatgpt4", "majority", "predict-nothing")
