@@ -48,13 +48,13 @@ class Cell:
     ----------
     key : what it is.
     train : training texts with their labels (id, text, labels).
-    asked : test texts (id, text, split, labels); labels only go to the simple methods' frame, which
-        wants a column, and are replaced before.
+    asked : test texts (id, text, split, labels). Their labels are replaced before a method sees
+        them: its frame has to have such a column.
     out : folder of the result.
     inputs : what decides the result besides texts (code, weights, versions).
     cost : rough work, to start with the longest.
     settings, base, revision, free : of a causal model; `settings` None: a simple method.
-    embeddings : (texts, file of their embeddings) for simple methods.
+    embedding : of the texts, for simple methods that need it.
     copy_from : predictions that an equal training of chapter 04 made already.
     """
 

@@ -160,6 +160,11 @@ def value_limits(axes: Axes, tables: Sequence[pd.DataFrame]) -> None:
     axes.set_ylim(low - pad, high + (1.6 * pad if axes.texts else pad))
 
 
+def two_decimals(value: float) -> str:
+    """Write a number with a true minus sign, and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def end_label(line: Series, right: float) -> EndLabel:
     """Name of a line where it ends: at its fit's end, else with its value at its largest size."""
     if _has(line.fit):
@@ -167,13 +172,13 @@ def end_label(line: Series, right: float) -> EndLabel:
         end = inside.loc[inside["n_train"].idxmax()]
         return EndLabel(shorten(line.name, 30), float(end["n_train"]), end["value"], line.colour)
     end = line.rows.loc[line.rows["n_train"].idxmax()]
-    text = f"{shorten(line.name, 27)} {end['value']:.2f}"
+    text = f"{shorten(line.name, 27)} {two_decimals(end['value'])}"
     return EndLabel(text, float(end["n_train"]), float(end["value"]), line.colour)
 
 
 def level_label(name: str, value: float) -> EndLabel:
     """Name of a horizontal line, with its value."""
-    return EndLabel(f"{shorten(name, 27)} {value:.2f}", None, value, _DARK_GREY)
+    return EndLabel(f"{shorten(name, 27)} {two_decimals(value)}", None, value, _DARK_GREY)
 
 
 def draw_end_labels(axes: Axes, labels: Sequence[EndLabel], height: float) -> None:
