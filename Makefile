@@ -45,7 +45,7 @@ figures: ## copy figures to figures/, the committed copies; of the study also it
 	@mkdir -p figures/demo && cp runs/demo/figures/*.png figures/demo/
 	@if [ -f runs/study/tables/training_size_scores.csv ]; then mkdir -p figures/study && \
 		cp runs/study/figures/0[67]_*.png runs/study/tables/training_size_[cefns]*.csv \
-		runs/study/tables/parts_[gs]*.csv figures/study/; fi
+		runs/study/tables/parts_[cgs]*.csv figures/study/; fi
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)
