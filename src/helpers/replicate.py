@@ -84,16 +84,12 @@ def _run_chapter(name: str, run: Run, arguments: list[str]) -> bool | TaskFailed
     return True
 
 
-_NOTES = threading.Lock()
-
-
 def _note(run: Run, name: str, seconds: float, memory: float) -> None:
-    with _NOTES:
-        path = run.path("performance", "chapters.csv")
-        rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["chapter"])
-        row = {"chapter": name, "seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
-        rows = pd.concat([rows[rows["chapter"] != name], pd.DataFrame([row])])
-        write_performance(run, "chapters", rows.sort_values("chapter"))
+    path = run.path("performance", "chapters.csv")
+    rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["chapter"])
+    row = {"chapter": name, "seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
+    rows = pd.concat([rows[rows["chapter"] != name], pd.DataFrame([row])])
+    write_performance(run, "chapters", rows.sort_values("chapter"))
 
 
 class _Loader(TaskLoader2):
