@@ -19,11 +19,11 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate study data lab figures test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study data check-published lab figures test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## install everything into .venv (redone only when the requirements change)
 	@echo "ready: .venv"
@@ -37,6 +37,9 @@ study: $(STAMP) ## the full grid of chapters 06 and 07: hours; stop and go on as
 
 data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verify a copy)
 	@$(BIN)/python -m helpers data $(UPSTREAM_OPTION)
+
+check-published: $(STAMP) ## certify that the authors' files yield the published values
+	@$(BIN)/python -m helpers check-published $(UPSTREAM_OPTION)
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks

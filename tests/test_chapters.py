@@ -26,7 +26,7 @@ def book(tmp_path, monkeypatch):
     folder.mkdir()
     entries: dict[str, Chapter] = {}
 
-    def add(name: str, *cells: str, needs=(), writes=("tables/*",), reads=()):
+    def add(name: str, *cells: str, needs=(), writes=("tables/*",), reads=(), archive=()):
         notebook = new_notebook(
             cells=[
                 new_markdown_cell(f"# {name}"),
@@ -36,7 +36,7 @@ def book(tmp_path, monkeypatch):
             metadata={"kernelspec": KERNEL},
         )
         nbformat.write(notebook, folder / f"{name}.ipynb")
-        files = {"writes": list(writes), "reads": list(reads)}
+        files = {"writes": list(writes), "reads": list(reads), "archive": list(archive)}
         entries[name] = Chapter(title=name, needs=list(needs), **files)
 
     monkeypatch.setattr(chapters, "NOTEBOOKS", folder)
@@ -92,6 +92,20 @@ def test_a_chapter_is_redone_when_a_coder_has_decided_more(book):
     with open(run.path("decisions", "cap", "ann.jsonl"), "a") as log:
         log.write("{}\n")
     assert not is_up_to_date("01_first", run)
+
+
+def test_a_chapter_is_redone_when_files_of_the_authors_have_come(book, tmp_path):
+    _, add = book
+    run = open_run("demo", tmp_path / "runs", upstream=tmp_path / "files")
+    add("01_first", WRITE, archive=["cap/*"])
+    run_chapter("01_first", run)
+    assert is_up_to_date("01_first", run)
+    for folder, current in (("flourishing", True), ("cap", False)):
+        path = tmp_path / "files" / folder
+        path.mkdir(parents=True)
+        name = {"cap": "cap_codebook.xlsx", "flourishing": "models.csv"}[folder]
+        (path / name).write_text("another content counts as another state")
+        assert is_up_to_date("01_first", run) is current
 
 
 def test_the_review_reads_the_coders_decisions():

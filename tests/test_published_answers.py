@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.data import UpstreamError, UpstreamMissing, read_manifest
+from helpers.data.upstream import load_flourishing
 from helpers.metrics.tidy import PREDICTION_COLUMNS, counts_from_frames
 from helpers.published import (
     PublishedError,
@@ -21,13 +22,10 @@ from helpers.published import (
     published_flourishing,
     published_statistics,
     read_answers,
-    recomputed_summary,
-    training_truth,
 )
 from helpers.published.answers import as_predictions, check_answers
 from helpers.published.normalisation import RULES_FILE, SEPARATOR
 from helpers.published.panel import PUBLISHED
-from helpers.published.statistics import statistics_of
 from helpers.tasks import load_task
 
 TASK = load_task("flourishing")
@@ -314,39 +312,6 @@ def test_the_first_level_of_a_dimension_is_in_the_matrix():
 # --- the archive ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def truth(upstream_folder):
-    return training_truth(upstream_folder)
-
-
-@pytest.fixture(scope="module")
-def recomputed(upstream_folder):
-    return recomputed_summary(TASK, upstream_folder).set_index("fname")
-
-
-def test_the_published_training_rows_are_recomputed(recomputed):
-    published = published_flourishing().query("split == 'train'").set_index("fname")
-    assert set(recomputed.index) >= set(RECOMPUTABLE)
-    published, recomputed = published.loc[list(RECOMPUTABLE)], recomputed.loc[list(RECOMPUTABLE)]
-    assert (recomputed[["n", "ntext"]] == published[["n", "ntext"]]).all(axis=None)
-    gap = (recomputed[SHARES] - published[SHARES]).abs().max(axis=None)
-    assert gap < 1e-13
-    assert recomputed["ntext"].to_dict() == RECOMPUTABLE
-
-
-def test_the_last_version_of_one_file_is_not_the_published_one(upstream_folder, truth, recomputed):
-    rows = cleaned_answers(TASK, upstream_folder, "flourishing/classified-L2-7B-FT.csv").frame
-    found = statistics_of(TASK, truth, rows)
-    assert found["ntext"] == recomputed.loc["classified-L2-7B-FT", "ntext"] - 1
-    difference = found["accD"] - recomputed.loc["classified-L2-7B-FT", "accD"]
-    assert difference == pytest.approx(-0.001383, abs=1e-6)
-
-
-def test_the_training_truth(truth):
-    assert len(truth) == 2404
-    assert sum(map(len, truth.values())) == 8855
-
-
 def by_hand(word, rules):
     """Apply the rules of one field to one word, step by step."""
     for rule in rules:
@@ -391,9 +356,9 @@ def test_the_correction_touches_two_dimensions_alone(upstream_folder):
         assert published.rules["dropped"].sum() == len(published.dropped)
 
 
-def test_archived_answers_to_the_annotated_posts(upstream_folder, truth):
-    posts = pd.DataFrame({"id": list(truth), "split": "test"}, dtype="str")
-    posts["truth"] = [TASK.dumps(labels) for labels in truth.values()]
+def test_archived_answers_to_the_annotated_posts(upstream_folder):
+    posts = load_flourishing(TASK, upstream_folder).frame[["id", "labels"]]
+    posts = posts.rename(columns={"labels": "truth"}).assign(split="test")
     for key, statuses in {
         "archived-chatgpt4": {"ok": 2288, "absent": 116},
         "archived-l31-405b": {"ok": 1849, "absent": 555},
@@ -402,7 +367,7 @@ def test_archived_answers_to_the_annotated_posts(upstream_folder, truth):
         frame = archived_answers(TASK, upstream_folder, key, posts)
         assert frame["id"].tolist() == posts["id"].tolist()
         assert frame["status"].value_counts().to_dict() == statuses
-    counts = counts_from_frames(TASK, frame.assign(truth=posts["truth"]))
+    counts = counts_from_frames(TASK, frame.assign(truth=posts["truth"].to_numpy()))
     assert (counts.n, counts.n_answered) == (2404, 1047)
 
 

@@ -11,12 +11,14 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
 
+from helpers.data.manifest import file_status, read_manifest
 from helpers.profiles import PROFILES, REPO, HelpersError, Strict
 from helpers.runs import Run, file_sha256, versions, write_json
 
@@ -30,12 +32,16 @@ class ChapterError(HelpersError):
 
 
 class Chapter(Strict):
-    """One entry of ``config/chapters.yaml``; patterns are below the run's folder."""
+    """One entry of ``config/chapters.yaml``; patterns are below the run's folder.
+
+    `archive` has patterns of the authors' files that a chapter reads where they are present.
+    """
 
     title: str
     needs: list[str]
     writes: list[str]
     reads: list[str] = []
+    archive: list[str] = []
 
 
 def load_chapters() -> dict[str, Chapter]:
@@ -73,8 +79,18 @@ def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
     return {
         "files": _sums(files, REPO),
         "earlier": _sums(earlier, run.root),
+        "archive": _archive(chapters[name], run),
         "profile": run.profile.model_dump(),
         "versions": versions(),
+    }
+
+
+def _archive(chapter: Chapter, run: Run) -> dict[str, str]:
+    """Return the state of the authors' files: a chapter runs again where some were added."""
+    return {
+        row.local_path: file_status(run.upstream, row)
+        for row in (read_manifest() if chapter.archive else [])
+        if any(fnmatch(row.local_path, pattern) for pattern in chapter.archive)
     }
 
 

@@ -1,4 +1,4 @@
-"""Command line: ``python -m helpers replicate | chapter | data | models``. See ``make help``."""
+"""Command line: ``python -m helpers replicate | chapter | data | check-published``. See ``make help``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="download and verify the authors' data files")
     data.add_argument("--upstream", default="", help="verify this folder instead of downloading")
+
+    check = commands.add_parser("check-published", help="compare the archive with what it yields")
+    check.add_argument("--upstream", default="", help="folder with the authors' data files")
     return parser
 
 
@@ -70,10 +73,27 @@ def _data(options: argparse.Namespace) -> int:
     return fetch_upstream(options.upstream)
 
 
+def _check_published(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from helpers.published.certificate import check_published
+    from helpers.runs import REPO
+
+    folder = Path(options.upstream) if options.upstream else REPO / "data" / "upstream"
+    status, report = check_published(folder)
+    print(report)
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a `HelpersError` becomes its message and exit status 1."""
     options = _parser().parse_args(arguments)
-    commands = {"replicate": _replicate, "chapter": _chapter, "data": _data}
+    commands = {
+        "replicate": _replicate,
+        "chapter": _chapter,
+        "data": _data,
+        "check-published": _check_published,
+    }
     try:
         return commands[options.command](options)
     except HelpersError as error:

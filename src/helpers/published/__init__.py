@@ -23,8 +23,7 @@ from helpers.published.panel import PublishedError, published_flourishing, publi
 from helpers.published.statistics import (
     level_matrix,
     published_statistics,
-    recomputed_summary,
-    training_truth,
+    published_summary,
 )
 from helpers.published.training_size import (
     dataverse_decomposition,
@@ -58,6 +57,5 @@ __all__ = [
     "published_statistics",
     "read_answers",
     "read_dataverse",
-    "recomputed_summary",
-    "training_truth",
+    "published_summary",
 ]

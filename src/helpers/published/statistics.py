@@ -7,38 +7,22 @@ LLAMA-2 and ChatGPT-4 alone: coders could reject, not add. That favours both mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from helpers.data.manifest import upstream_file
-from helpers.data.upstream import accepted_labels
-from helpers.published.answers import archived_models, cleaned_answers
 from helpers.tasks import Task
+
+if TYPE_CHECKING:
+    from helpers.published.archive import Posts
 
 SUMMARY_COLUMNS = (
     *("fname", "split", "n", "ntext", "accD", "accI", "FN", "FP", "jac", "jac2", "ham"),
 )
-CODINGS = "flourishing/all-llms-codings.csv"
 Levels = NDArray[np.uint8]
-
-
-def training_truth(folder: Path) -> dict[str, dict[str, str]]:
-    """Return the labels of the training posts behind the published statistics.
-
-    Accepted proposals; where several levels of a dimension were accepted, the highest counts.
-
-    Returns
-    -------
-    id -> {dimension: level}, 2,404 posts.
-    """
-    path = upstream_file(CODINGS, folder)
-    codings = pd.read_csv(path, dtype="str", keep_default_na=False)
-    return accepted_labels(codings, "highest")
 
 
 def level_matrix(task: Task, rows: pd.DataFrame, ids: Sequence[str]) -> Levels:
@@ -59,8 +43,9 @@ def level_matrix(task: Task, rows: pd.DataFrame, ids: Sequence[str]) -> Levels:
     level = {name: i for i, name in enumerate(task.levels, 1)}
     first = rows[rows["id"].isin(place)].drop_duplicates(["id", "dimension"])
     matrix = np.zeros((len(ids), len(task.labels)), dtype=np.uint8)
-    cells = first["id"].map(place).to_numpy(), first["dimension"].map(column).to_numpy()
-    matrix[cells] = first["value"].map(level).to_numpy()
+    row, place_of = first["id"].map(place), first["dimension"].map(column)
+    # An empty selection maps to objects, which can't be indices.
+    matrix[row.to_numpy(int), place_of.to_numpy(int)] = first["value"].map(level).to_numpy(int)
     return matrix
 
 
@@ -100,31 +85,19 @@ def published_statistics(truth: Levels, predicted: Levels) -> dict[str, float]:
     }
 
 
-def recomputed_summary(task: Task, folder: Path, *, correct: bool = False) -> pd.DataFrame:
-    """Recompute the published statistics on the training posts for the models that are present.
+def published_summary(posts: Posts) -> pd.DataFrame:
+    """Recompute the published statistics of all models on the posts of one split.
 
     Parameters
     ----------
-    task : flourishing.
-    folder : of the authors' files.
-    correct : restore the two dimensions that the published cleaning makes unpredictable.
+    posts : see `helpers.published.archive.posts`, which says by which rules they are read.
 
     Returns
     -------
-    DataFrame with columns `SUMMARY_COLUMNS`, one row a model of `archived_models`.
+    DataFrame with columns `SUMMARY_COLUMNS`, one row a model.
     """
-    truth = training_truth(folder)
-    rows = []
-    for model in archived_models(folder).values():
-        cleaned = cleaned_answers(task, folder, model.file, correct=correct)
-        about = {"fname": model.fname, "split": "train"}
-        rows.append(about | statistics_of(task, truth, cleaned.frame))
+    rows = [
+        {"fname": fname, "split": posts.split} | published_statistics(posts.truth, predicted)
+        for fname, predicted in posts.predicted.items()
+    ]
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-
-
-def statistics_of(
-    task: Task, truth: Mapping[str, Mapping[str, str]], rows: pd.DataFrame
-) -> dict[str, Any]:
-    """Compute the published statistics of cleaned answers (id, dimension, value)."""
-    true_levels = task.encode([dict(labels) for labels in truth.values()])
-    return published_statistics(true_levels, level_matrix(task, rows, list(truth)))
