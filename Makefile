@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate study data check-published lab figures test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study published data check-published lab figures test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
@@ -35,6 +35,9 @@ study: $(STAMP) ## the full grid of chapters 06 and 07: hours; stop and go on as
 	@$(BIN)/python -m helpers replicate --profile study $(TASKS_OPTION) \
 		06_training_size 07_what_to_finetune
 
+published: $(STAMP) ## chapter 08 alone: the published results, from the authors' files
+	@$(BIN)/python -m helpers replicate --profile published $(UPSTREAM_OPTION) 08_published_results
+
 data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verify a copy)
 	@$(BIN)/python -m helpers data $(UPSTREAM_OPTION)
 
@@ -44,11 +47,13 @@ check-published: $(STAMP) ## certify that the authors' files yield the published
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-figures: ## copy figures to figures/, the committed copies; of the study also its tables
+figures: ## copy figures to figures/, the committed copies; of study and published also tables
 	@mkdir -p figures/demo && cp runs/demo/figures/*.png figures/demo/
 	@if [ -f runs/study/tables/training_size_scores.csv ]; then mkdir -p figures/study && \
 		cp runs/study/figures/0[67]_*.png runs/study/tables/training_size_[cefns]*.csv \
 		runs/study/tables/parts_[cgs]*.csv figures/study/; fi
+	@if [ -f runs/published/tables/published_summary.csv ]; then mkdir -p figures/published && \
+		cp runs/published/figures/08_*.png runs/published/tables/*.csv figures/published/; fi
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)

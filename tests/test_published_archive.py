@@ -255,6 +255,19 @@ def test_the_last_version_of_one_file_is_not_the_published_one(upstream_folder, 
     assert found["accD"] - published["accD"] == pytest.approx(-0.001383, abs=1e-6)
 
 
+def test_posts_that_the_published_version_lacks_come_from_the_last_one(archive, upstream_folder):
+    """The earlier file has training posts only: else the model would answer no test post."""
+    fname = "classified-L2-7B-FT"
+    earlier = read_answers(upstream_folder, f"flourishing/{VERSIONS[fname]}.csv")
+    last = read_answers(upstream_folder, f"flourishing/{fname}.csv")
+    both = archive.raw[fname]
+    assert set(both["id"]) == set(earlier["id"]) | set(last["id"]) > set(earlier["id"])
+    same = both[both["id"].isin(earlier["id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, earlier)
+    dropped = archive.dropped[archive.dropped["file"] == f"flourishing/{fname}.csv"]
+    assert dropped["rows"].sum() + len(both) == len(earlier) + len(last)
+
+
 def test_the_truth_of_the_training_posts(train):
     assert len(train.ids) == 2404
     assert (train.truth > 0).sum() == 8855

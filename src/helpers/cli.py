@@ -1,4 +1,4 @@
-"""Command line: ``python -m helpers replicate | chapter | data | check-published``. See ``make help``."""
+"""Command line: ``python -m helpers COMMAND``; see ``make help``."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from helpers.metrics.counts import (
     single_label_counts,
 )
 from helpers.metrics.crowd import accuracy_given_agreement, crowd_shares
+from helpers.metrics.edges import at_the_edge
 from helpers.metrics.intervals import (
     Estimate,
     bootstrap_metrics,
@@ -67,6 +68,7 @@ __all__ = [
     "TextCounts",
     "TwoLevel",
     "accuracy_given_agreement",
+    "at_the_edge",
     "bootstrap_metrics",
     "class_rates",
     "coder_agreement",

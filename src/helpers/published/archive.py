@@ -64,8 +64,10 @@ class Archive:
     folder : of the authors' files.
     codings : split -> DataFrame (id, dimension, value, coder, accepted (bool), and llm where the
         file has it), one row a coder's decision on a proposal; splits whose file is present.
-    raw : name in the authors' tables (fname) -> raw answers (id, dimension, value).
-    dropped : DataFrame (file, reason, rows, posts): codings left out before anything else.
+    raw : name in the authors' tables (fname) -> raw answers (id, dimension, value). Where the
+        published training row was made from an earlier version of a file (`VERSIONS`), that
+        version, and for posts which it does not cover the last one.
+    dropped : DataFrame (file, reason, rows, posts): rows left out before anything else.
     """
 
     task: Task
@@ -138,9 +140,10 @@ def open_archive(task: Task, folder: Path) -> Archive:
             raw = pd.read_csv(upstream_file(file, folder), dtype="str", keep_default_na=False)
             codings[split], lost = check_codings(task, raw, file)
             dropped.append(lost)
-    raw_answers = {
-        model.fname: read_answers(folder, model.file) for model in archived_models(folder).values()
-    }
+    raw_answers = {}
+    for model in archived_models(folder).values():
+        raw_answers[model.fname], lost = _both_versions(folder, model.fname, model.file)
+        dropped.append(lost)
     if not codings and not raw_answers:
         raise UpstreamMissing(
             f"{folder} has nothing of the flourishing archive: run `make data`, or name a folder "
@@ -148,6 +151,16 @@ def open_archive(task: Task, folder: Path) -> Archive:
         )
     table = pd.concat(dropped) if dropped else pd.DataFrame(columns=list(DROPPED_COLUMNS))
     return Archive(task, folder, codings, raw_answers, table)
+
+
+def _both_versions(folder: Path, fname: str, file: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    raw, last = read_answers(folder, file), f"flourishing/{fname}.csv"
+    if file == last or not is_present(folder, last):
+        return raw, _dropped([])
+    other = read_answers(folder, last)
+    covered = other["id"].isin(raw["id"])
+    lost = _dropped([(last, "post that the published version of the file covers", other[covered])])
+    return pd.concat([raw, other[~covered]], ignore_index=True), lost
 
 
 def check_codings(task: Task, raw: pd.DataFrame, file: str) -> tuple[pd.DataFrame, pd.DataFrame]:
