@@ -48,12 +48,16 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 figures: ## copy figures to figures/, the committed copies; of study and published also tables
-	@mkdir -p figures/demo && cp runs/demo/figures/*.png figures/demo/
+	@if [ -d runs/demo/figures ]; then mkdir -p figures/demo && \
+		cp runs/demo/figures/*.png figures/demo/; fi
 	@if [ -f runs/study/tables/training_size_scores.csv ]; then mkdir -p figures/study && \
 		cp runs/study/figures/0[67]_*.png runs/study/tables/training_size_[cefns]*.csv \
 		runs/study/tables/parts_[cgs]*.csv figures/study/; fi
 	@if [ -f runs/published/tables/published_summary.csv ]; then mkdir -p figures/published && \
-		cp runs/published/figures/08_*.png runs/published/tables/*.csv figures/published/; fi
+		cp runs/published/figures/08_*.png runs/published/tables/certificate_counts.csv \
+		$(addprefix runs/published/tables/,$(addsuffix .csv,claims corrected_scores \
+		corrected_paired corrected_cap published_summary published_subjects human_agreement \
+		human_noise specifications_ranks specifications_effects)) figures/published/; fi
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)

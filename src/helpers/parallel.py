@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -83,6 +83,22 @@ def side_by_side(
         lines: list[Any] = [f"{len(failed)} of {len(items)} {title} failed (the others are kept):"]
         raise WorkFailed("\n".join([*lines, *(f"  {k}: {v}" for k, v in failed.items())]))
     return {name: done[name] for name in items}
+
+
+def in_background(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """Start a function in a process of its own and go on; its ``result()`` waits, or raises.
+
+    Parameters
+    ----------
+    function : importable by name (it runs in a fresh process).
+    item : its argument.
+    """
+    pool = ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=_watch_parent, initargs=(os.getpid(),)
+    )
+    future = pool.submit(function, item)
+    pool.shutdown(wait=False)  # the process ends when the function has
+    return future
 
 
 def _watch_parent(parent: int) -> None:

@@ -182,21 +182,21 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV or Parquet, by the suffix of `path`, atomically."""
+def write_frame(path: Path, frame: pd.DataFrame, digits: int = 10) -> None:
+    """Write a frame as CSV (so many significant digits) or Parquet, by the suffix, atomically."""
     with atomic_path(path) as temporary:
         if path.suffix == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
-            frame.to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
+            frame.to_csv(temporary, index=False, lineterminator="\n", float_format=f"%.{digits}g")
 
 
-def write_table(run: Run, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+def write_table(run: Run, name: str, frame: pd.DataFrame, digits: int = 10) -> pd.DataFrame:
     """Save a result table as ``tables/<name>.csv`` and ``.parquet``, and return it.
 
     Result tables hold no times, hosts or paths: two runs give the same bytes.
     """
-    write_frame(run.path("tables", f"{name}.csv"), frame)
+    write_frame(run.path("tables", f"{name}.csv"), frame, digits)
     write_frame(run.path("tables", f"{name}.parquet"), frame)
     return frame
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from helpers import published
 from helpers.audit import claims, coding, corrected, sensitivity
 from helpers.chapters import load_chapters
 from helpers.data.manifest import UpstreamMissing, local_copy, read_manifest
+from helpers.parallel import in_background
 from helpers.published.answers import GUESSED_SIZE, all_archived_models, read_answers
 from helpers.published.archive import cleaned_levels
 from helpers.published.panel import PUBLISHED
@@ -26,6 +29,7 @@ from helpers.tasks import load_task
 
 CHAPTER = "08_published_results"
 NOT_RUN = "Not run: archive absent. `make data` fetches the authors' files; then run this again."
+PUBLISHED_DIGITS = 15  # as the authors' files have them
 Tables = dict[str, pd.DataFrame]
 
 
@@ -40,6 +44,7 @@ class Opened:
     cap : the runs of the CAP model; empty without their files.
     subjects : answers of the Dataverse models; empty without their files.
     dataverse : both fine-tuned Dataverse models, for their comparison; None unless both are there.
+    coding : the tables of `human_coding`, which the profile's second worker makes meanwhile.
     """
 
     files: pd.DataFrame
@@ -47,6 +52,7 @@ class Opened:
     cap: list[published.cap.CapRun]
     subjects: dict[str, SubjectAnswers]
     dataverse: published.DataverseAnswers | None
+    coding: Future[Tables] | None
 
 
 def open_published(run: Run) -> Opened:
@@ -74,12 +80,14 @@ def open_published(run: Run) -> Opened:
         archive = published.open_archive(task, folder)
     except UpstreamMissing:
         archive = None
+    coded = archive is not None and "train" in archive.codings
     opened = Opened(
         write_table(run, "archive_files", files),
         archive,
         published.cap_runs(load_task("cap"), folder),
         published.subject_answers(folder),
         published.read_dataverse(folder) if published.has_dataverse(folder) else None,
+        in_background(coding_tables, folder) if coded and run.profile.workers > 1 else None,
     )
     if archive is not None:
         lost = [published.posts(archive, split).dropped for split in archive.codings]
@@ -106,14 +114,14 @@ def as_published(run: Run, opened: Opened) -> Tables:
     if opened.subjects:
         tables["subjects"] = published.subject_scores(opened.subjects)
         tables["subjects_counts"] = published.subject_counts(opened.subjects)
-    return _saved(run, "published_", tables)
+    return _saved(run, "published_", tables, PUBLISHED_DIGITS)
 
 
 def certified(run: Run, opened: Opened) -> Tables:
     """Put each published value beside the recomputed one: ``certificate`` and its ``counts``."""
     table = published.certificate(run.upstream, archive=opened.archive)
     tables = {"certificate": table, "certificate_counts": published.certificate_counts(table)}
-    return _saved(run, "", tables)
+    return _saved(run, "", tables, PUBLISHED_DIGITS)
 
 
 def done_right(run: Run, opened: Opened) -> Tables:
@@ -161,15 +169,22 @@ def all_choices(run: Run, opened: Opened) -> Tables:
 
 def human_coding(run: Run, opened: Opened) -> Tables:
     """Describe the coding of the training posts: acceptance, agreement and the noise ceiling."""
-    archive = opened.archive
-    if archive is None or "train" not in archive.codings:
+    if opened.archive is None or "train" not in opened.archive.codings:
         return {}
+    waiting = opened.coding
+    tables = coding_tables(run.upstream) if waiting is None else waiting.result()
+    return _saved(run, "human_", tables)
+
+
+def coding_tables(folder: Path) -> Tables:
+    """Make the tables of `human_coding` from a folder of the authors' files."""
+    archive = published.open_archive(load_task(published.ARCHIVED_TASK), folder)
     decisions, labels = archive.codings["train"], archive.task.labels
     posts = published.posts(archive, "train")
     definitions = coding.agreement_by_definition(decisions)
     ceiling = coding.ceiling_table(decisions, len(labels))
     scores = coding.scores_by_posts(decisions, posts)
-    tables = {
+    return {
         "acceptance": coding.acceptance(decisions),
         "strictness": coding.coder_strictness(decisions),
         "agreement": coding.agreement_table(decisions),
@@ -186,7 +201,6 @@ def human_coding(run: Run, opened: Opened) -> Tables:
         "coder_as_model": coding.coder_as_model(decisions, labels, posts),
         "memorisation": coding.named_by_agreement(decisions, posts, labels),
     }
-    return _saved(run, "human_", tables)
 
 
 def judged(
@@ -246,5 +260,5 @@ def _stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(list(frames), ignore_index=True)
 
 
-def _saved(run: Run, prefix: str, tables: Tables) -> Tables:
-    return {name: write_table(run, prefix + name, frame) for name, frame in tables.items()}
+def _saved(run: Run, prefix: str, tables: Tables, digits: int = 10) -> Tables:
+    return {name: write_table(run, prefix + name, frame, digits) for name, frame in tables.items()}
