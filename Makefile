@@ -5,6 +5,8 @@ PROFILE ?= demo
 UPSTREAM ?=
 TASKS ?=
 PYTEST_ARGS ?=
+BENCH ?= training prediction scaling labelling startup
+QUICK ?=
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3)
 
 BIN := .venv/bin
@@ -19,7 +21,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate study published data check-published lab figures test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study published data check-published lab figures bench test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
@@ -58,6 +60,11 @@ figures: ## copy figures to figures/, the committed copies; of study and publish
 		$(addprefix runs/published/tables/,$(addsuffix .csv,claims corrected_scores \
 		corrected_paired corrected_cap published_summary published_subjects human_agreement \
 		human_noise specifications_ranks specifications_effects)) figures/published/; fi
+
+bench: $(STAMP) ## measure speed (BENCH="training prediction" runs only those; QUICK=1: a trial)
+	@for name in $(BENCH); do \
+		echo "== $$name"; $(BIN)/python bench/$$name.py $(if $(QUICK),--quick) || exit 1; done
+	@$(BIN)/python bench/report.py
 
 test: export MPLBACKEND := Agg
 test: lint ## lint, then the tests (with one run of all chapters on tiny subsets)

@@ -1,6 +1,6 @@
 """What the labeller and its store cost beside the bare openai client, and what throughput is left.
 
-    python bench/labelling.py [--requests 2000] [--rounds 7]
+    python bench/labelling.py [--requests 2000] [--rounds 5]
 
 Writes ``bench/results/labelling.csv``: one row a measure, with the machine and the versions.
 
@@ -17,34 +17,28 @@ second, but a client is also bound by its own speed, so both ratios are shown.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import pandas as pd
+import common
+from common import REPO, Measured, row, save, take_turns
 
-REPO = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPO / "src"), str(REPO / "tests")]
+sys.path.insert(0, str(REPO / "tests"))
 
-from openai_server import Server, running  # noqa: E402
+from openai_server import Server, running
 
-from helpers.labelling import wire  # noqa: E402
-from helpers.labelling.endpoint import EndpointLabeller  # noqa: E402
-from helpers.labelling.questions import Asked, Option, Question  # noqa: E402
-from helpers.labelling.store import ResponseStore  # noqa: E402
-from helpers.plans import Endpoint, Labeller  # noqa: E402
-from helpers.tasks import load_task  # noqa: E402
+from helpers.labelling import wire
+from helpers.labelling.endpoint import EndpointLabeller
+from helpers.labelling.questions import Asked, Option, Question
+from helpers.labelling.store import ResponseStore
+from helpers.plans import Endpoint, Labeller
+from helpers.tasks import load_task
 
 CONCURRENCY = 64
 LATENCY = 0.1
@@ -107,34 +101,33 @@ def endpoint_of(server: Server) -> Endpoint:
     return Endpoint(base_url=server.url, concurrency=CONCURRENCY)
 
 
-def take_turns(
-    sides: dict[str, Callable[[list[Asked]], float]], requests: int, rounds: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run the sides in turn; return milliseconds per request, a row a round: wall and processor."""
-    wall, processor = [], []
-    for number in range(rounds + 1):
+def timed(
+    name: str, side: Callable[[list[Asked]], float], requests: int
+) -> Callable[[int], Measured]:
+    """Return a side of the comparison: milliseconds per request, wall and processor."""
+
+    def once(number: int) -> Measured:
         size = requests if number else min(requests, 500)  # the first round is the warm-up
-        row, cpu = {}, {}
-        for name, side in sides.items():
-            asked = questions(size, f"{name} {number}")
-            start = time.process_time()
-            row[name] = 1000 * side(asked) / size
-            cpu[name] = 1000 * (time.process_time() - start) / size
-        if number:
-            wall.append(row)
-            processor.append(cpu)
-            print("  " + ", ".join(f"{k} {v:.2f} ms" for k, v in row.items()), flush=True)
-    return pd.DataFrame(wall), pd.DataFrame(processor)
+        asked = questions(size, f"{name} {number}")
+        start = time.process_time()
+        wall = 1000 * side(asked) / size
+        return Measured(wall=wall, processor=1000 * (time.process_time() - start) / size)
+
+    return once
+
+
+def differences(over: list[float], under: list[float]) -> list[float]:
+    return [a - b for a, b in zip(over, under, strict=True)]
+
+
+def shares(over: list[float], under: list[float]) -> list[float]:
+    return [100 * a / b for a, b in zip(over, under, strict=True)]
 
 
 def measure(requests: int, rounds: int) -> list[dict[str, Any]]:
-    """Return the rows of the table: measure, median, smallest, largest, unit, target."""
+    """Return the lines of the table."""
     rows: list[dict[str, Any]] = []
-
-    def add(what: str, values: Any, unit: str = "ms per request", target: str = "") -> None:
-        figures = {"median": median(values), "min": min(values), "max": max(values)}
-        rows.append({"measure": what, **figures, "unit": unit, "target": target})
-
+    unit = "ms per request"
     for server_says, latency in (("at once", 0.0), ("after 100 ms", LATENCY)):
         print(f"server answers {server_says}:")
         with running(latency=latency) as server:
@@ -143,56 +136,38 @@ def measure(requests: int, rounds: int) -> list[dict[str, Any]]:
                 "aiohttp": partial(bare, server, aiohttp=True),
                 "labeller": partial(labelled, server),
             }
-            wall, processor = take_turns(sides, requests, rounds)
-        for side in sides:
-            add(f"{server_says}: {side}", wall[side])
-            add(f"{server_says}: {side}, processor", processor[side])
-        labeller = wall["labeller"]
+            turns = {name: timed(name, side, requests) for name, side in sides.items()}
+            found = take_turns(turns, rounds)
+        for name, values in found.items():
+            rows.append(row(f"server answers {server_says}", name, values["wall"], unit))
+            rows.append(row(f"{server_says}, processor", name, values["processor"], unit))
+        ours, against = found["labeller"], {name: found[name] for name in ("bare", "aiohttp")}
         if latency:
-            ideal = 1000 * latency / CONCURRENCY
-            add(f"{server_says}: share of 640/s", 100 * ideal / labeller, "%")
-            for side in ("bare", "aiohttp"):
-                target = ">= 90" if side == "bare" else ""
-                add(f"{server_says}: share of {side}", 100 * wall[side] / labeller, "%", target)
-        else:
-            for side in ("bare", "aiohttp"):
-                target = "<= 1" if side == "bare" else ""
-                more = processor["labeller"] - processor[side]
-                add(f"labeller beyond {side}", labeller - wall[side], target=target)
-                add(f"labeller beyond {side}, processor", more)
+            ideal = [1000 * latency / CONCURRENCY] * rounds
+            rows.append(row("share of 640/s", "labeller", shares(ideal, ours["wall"]), "%"))
+        for name, other in against.items():
+            first = name == "bare"
+            if latency:
+                rate = shares(other["wall"], ours["wall"])
+                target = "≥ 90" if first else ""
+                rows.append(row(f"rate over {name}'s", "labeller", rate, "%", target))
+            else:
+                for key, target in (("wall", "≤ 1" if first else ""), ("processor", "")):
+                    more = differences(ours[key], other[key])
+                    what = f"beyond {name}" + (", processor" if key == "processor" else "")
+                    rows.append(row(what, "labeller", more, unit, target))
     return rows
 
 
-def machine() -> dict[str, Any]:
-    """Describe what the figures depend on."""
-    cpu = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).is_file():
-        lines = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        cpu = lines[0].split(":", 1)[1].strip() if lines else cpu
-    return {
-        "requests": 0,
-        "concurrency": CONCURRENCY,
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "openai": version("openai"),
-        "aiohttp": version("aiohttp"),
-        "date": date.today().isoformat(),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str] | None = None) -> None:
+    parser = common.arguments(__doc__, rounds=5)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    about = {**machine(), "requests": given.requests}
-    table = pd.DataFrame(measure(given.requests, given.rounds)).round(3).assign(**about)
-    path = REPO / "bench" / "results" / "labelling.csv"
-    path.parent.mkdir(exist_ok=True)
-    table.to_csv(path, index=False)
-    print(table[["measure", "median", "min", "max", "unit", "target"]].to_string(index=False))
+    given = parser.parse_args(argv)
+    if given.quick:
+        given.requests, given.rounds = 64, 1
+    rows = measure(given.requests, given.rounds)
+    about = {"requests": given.requests, "concurrency": CONCURRENCY}
+    save("labelling", rows, ("openai", "aiohttp"), given.out, quick=given.quick, **about)
 
 
 if __name__ == "__main__":

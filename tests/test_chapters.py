@@ -1,8 +1,15 @@
 """Chapters: executed when something changed, refused when misspelt, clear when they fail."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -26,7 +33,7 @@ def book(tmp_path, monkeypatch):
     folder.mkdir()
     entries: dict[str, Chapter] = {}
 
-    def add(name: str, *cells: str, needs=(), writes=("tables/*",), reads=(), archive=()):
+    def add(name: str, *cells: str, needs=(), writes=("tables/*",), reads=(), archive=(), **more):
         notebook = new_notebook(
             cells=[
                 new_markdown_cell(f"# {name}"),
@@ -37,7 +44,7 @@ def book(tmp_path, monkeypatch):
         )
         nbformat.write(notebook, folder / f"{name}.ipynb")
         files = {"writes": list(writes), "reads": list(reads), "archive": list(archive)}
-        entries[name] = Chapter(title=name, needs=list(needs), **files)
+        entries[name] = Chapter(title=name, needs=list(needs), **files, **more)
 
     monkeypatch.setattr(chapters, "NOTEBOOKS", folder)
     for module in (chapters, replicate):
@@ -180,6 +187,122 @@ def test_replicate_stops_at_the_failing_chapter_and_goes_on_there(book, capfd):
         assert replicate.replicate(run, [], []) == 0
     assert calls == ["01_first", "02_second", "02_second"]
     assert "01_first  is up to date" in capfd.readouterr().out
+
+
+@pytest.fixture
+def pretended(book, monkeypatch):
+    """The book, with chapters that are functions: name -> what it does."""
+    run, add = book
+    work: dict[str, object] = {}
+    monkeypatch.setattr(replicate, "_run_chapter", lambda name, *_: work[name]() is not False)
+    monkeypatch.setattr(replicate.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(replicate, "MEMORY", 1)
+    monkeypatch.setattr(replicate, "_manifest", lambda run: {})
+
+    def chapter(name, does=lambda: None, **more):
+        add(name, **more)
+        work[name] = does
+
+    return run, chapter
+
+
+def test_a_light_chapter_runs_beside_others_and_heavy_ones_take_turns(pretended):
+    run, chapter = pretended
+    met = threading.Barrier(2, timeout=60)
+    heavy, most = [], []
+
+    def takes_turns():
+        heavy.append(1)
+        most.append(len(heavy))
+        time.sleep(0.05)
+        heavy.pop()
+
+    chapter("01_first", met.wait, light=True)  # each waits until the other runs too
+    chapter("02_second", takes_turns, needs=["01_first"])
+    chapter("03_third", takes_turns, needs=["01_first"])
+    chapter("08_alone", met.wait, light=True)
+    assert replicate.replicate(run, [], []) == 0
+    assert most == [1, 1]
+
+
+def test_a_failing_chapter_stops_what_needs_it_and_lets_the_others_end(pretended):
+    run, chapter = pretended
+    met, done = threading.Barrier(2, timeout=60), []
+
+    def fails():
+        met.wait()
+        return False
+
+    def goes_on():
+        met.wait()
+        time.sleep(0.2)
+        done.append("08_alone")
+
+    chapter("01_first", fails, light=True)
+    chapter("02_second", lambda: done.append("02_second"), needs=["01_first"])
+    chapter("08_alone", goes_on, light=True)
+    assert replicate.replicate(run, [], []) != 0
+    assert done == ["08_alone"]
+
+
+def test_how_many_chapters_run_at_a_time_depends_on_cores_and_memory(book):
+    run, _ = book
+    assert (run.profile.workers, run.profile.threads) == (2, 1)
+    gib = replicate.GIB
+    found = [replicate.places(run, *c) for c in ((1, 64 * gib), (2, 64 * gib), (4, 64 * gib))]
+    assert found == [1, 1, 2]
+    assert replicate.places(run, 16, 6 * gib) == 1
+    on_gpu = replace(run, profile=run.profile.model_copy(update={"device": "cuda"}))
+    assert replicate.places(on_gpu, 16, 64 * gib) == 1
+
+
+WITH_A_CHAPTER = """
+import os, subprocess, sys
+env = os.environ | {"HELPERS_ENDS_WITH": str(os.getpid())}
+command = [sys.executable, "-c", sys.argv[1], *sys.argv[2:]]
+print(subprocess.Popen(command, env=env).pid, flush=True)
+input()
+"""
+SLOW_CHAPTER = """
+import sys
+from pathlib import Path
+from helpers import chapters
+from helpers.chapters import Chapter
+from helpers.runs import open_run
+chapters.NOTEBOOKS = Path(sys.argv[1])
+chapters.load_chapters = lambda: {"01_first": Chapter(title="", needs=[], writes=[])}
+run = open_run("demo", root=sys.argv[2])
+parameters = {"profile": "demo", "root": sys.argv[2]}
+chapters.execute("01_first", run, parameters, progress=False)
+"""
+
+
+def test_a_killed_run_leaves_no_chapter_and_no_kernel(book, tmp_path):
+    run, add = book
+    started = tmp_path / "kernel"
+    add(
+        "01_first",
+        f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(300)",
+    )
+    command = [sys.executable, "-c", WITH_A_CHAPTER, SLOW_CHAPTER]
+    command += [str(tmp_path / "notebooks"), str(run.root.parent)]
+    env = os.environ | {"PYTHONPATH": str(chapters.REPO / "src")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen(command, env=env, **pipes)
+    chapter = psutil.Process(int(parent.stdout.readline()))
+    wait_until(lambda: started.is_file() and started.read_text())
+    kernel = psutil.Process(int(started.read_text()))
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs([chapter, kernel], timeout=60)
+    assert not alive
+
+
+def wait_until(ready):
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_command_line_turns_errors_into_messages(capsys):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatch
@@ -19,12 +20,16 @@ import yaml
 from pydantic import TypeAdapter
 
 from helpers.data.manifest import file_status, read_manifest
+from helpers.parallel import end_with
 from helpers.profiles import PROFILES, REPO, HelpersError, Strict
 from helpers.runs import Run, file_sha256, versions, write_json
 
 NOTEBOOKS = REPO / "notebooks"
 # Times and memory differ between two runs; no chapter depends on them.
 NOT_RESULTS = ("performance.json", "artifact.json", ".lock")
+# Environment variable: the process with which a chapter ends, so that a kill leaves no orphan.
+ENDS_WITH = "HELPERS_ENDS_WITH"
+NO_BAR = "HELPERS_NO_BAR"  # set: no progress bar, since another chapter may draw one
 
 
 class ChapterError(HelpersError):
@@ -34,7 +39,8 @@ class ChapterError(HelpersError):
 class Chapter(Strict):
     """One entry of ``config/chapters.yaml``; patterns are below the run's folder.
 
-    `archive` has patterns of the authors' files that a chapter reads where they are present.
+    `archive` has patterns of the authors' files that a chapter reads where they are present;
+    `light` says that it uses one core and little memory.
     """
 
     title: str
@@ -42,6 +48,7 @@ class Chapter(Strict):
     writes: list[str]
     reads: list[str] = []
     archive: list[str] = []
+    light: bool = False
 
 
 def load_chapters() -> dict[str, Chapter]:
@@ -156,6 +163,9 @@ def execute(name: str, run: Run, parameters: dict[str, Any], progress: bool) -> 
     """
     import papermill
 
+    if parent := os.environ.pop(ENDS_WITH, ""):  # the kernel ends with this process by itself
+        threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
+    progress = progress and not os.environ.pop(NO_BAR, "")
     check_parameters(name, parameters)
     inputs = chapter_inputs(name, run)
     _stamp(name, run).unlink(missing_ok=True)

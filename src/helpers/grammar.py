@@ -2,7 +2,8 @@
 
 An answer is a sequence of words: one code; rising codes (a text with several labels); pairs of a
 code and a level; ``none``; or a number. Words may take several tokens, and one word's tokens may
-begin another's, so the machine follows every reading at once.
+begin another's, so the machine follows every reading at once. What it finds is kept: a state is a
+number, and a token leads from one to the next by one look-up, for all texts of a task.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from helpers.tasks import NONE, Task
 
 START, END = "start", "end"
 State = tuple[str, int]  # kind and index of the last code
+Reading = tuple[State, tuple[int, ...]]  # a state, and the tokens of the word that is being read
 NUMBERS = [f"{tenths / 10:.1f}" for tenths in range(201)]
 """Answers of a numeric task: 0.0 to 20.0, the natural logarithm of half a billion."""
 
@@ -26,6 +28,10 @@ class Grammar:
     ----------
     task : gives codes, levels and label type.
     tokenizer : turns words into tokens.
+
+    Attributes
+    ----------
+    start : the state (a number) before an answer's first token; see `following` and `choices`.
     """
 
     def __init__(self, task: Task, tokenizer: Any) -> None:
@@ -38,6 +44,11 @@ class Grammar:
             for word in words
             for first in (True, False)
         }
+        self._numbers: dict[frozenset[Reading] | None, int] = {}
+        self._readings: list[frozenset[Reading] | None] = []
+        self._choices: list[list[int]] = []
+        self._following: list[dict[int, int]] = []
+        self.start = self._number(frozenset({((START, -1), ())}))
 
     def single_tokens(self) -> list[int] | None:
         """Return one token a label if an answer is exactly one token, else None."""
@@ -63,12 +74,34 @@ class Grammar:
 
     def allowed(self, generated: Sequence[int]) -> list[int]:
         """Return the tokens that may follow those generated so far (the end included)."""
-        # A reading is a state and the tokens of the word that is being read.
-        readings: set[tuple[State, tuple[int, ...]]] = {((START, -1), ())}
+        state = self.start
         for token in generated:
-            if token == self.eos:
-                return [self.eos]
-            readings = self._step(readings, token)
+            state = self.following(state, token)
+        return self._choices[state]
+
+    def choices(self, state: int) -> list[int]:
+        """Return the tokens that are allowed in a state, sorted; at least the end."""
+        return self._choices[state]
+
+    def following(self, state: int, token: int) -> int:
+        """Return the state to which a token leads; after the end there is only the end."""
+        known = self._following[state]
+        if token not in known:
+            readings = self._readings[state]
+            ended = readings is None or token == self.eos
+            known[token] = self._number(None if ended else self._step(readings or (), token))
+        return known[token]
+
+    def _number(self, readings: frozenset[Reading] | None) -> int:
+        """Return the number of a state: a set of readings, or None after the end."""
+        if readings not in self._numbers:
+            self._numbers[readings] = len(self._readings)
+            self._readings.append(readings)
+            self._choices.append(self._find(readings or ()))
+            self._following.append({})
+        return self._numbers[readings]
+
+    def _find(self, readings: frozenset[Reading] | tuple[()]) -> list[int]:
         found: set[int] = set()
         for state, begun in readings:
             if not begun and self._may_end(state):
@@ -79,10 +112,8 @@ class Grammar:
                     found.add(tokens[len(begun)])
         return sorted(found) or [self.eos]
 
-    def _step(
-        self, readings: set[tuple[State, tuple[int, ...]]], token: int
-    ) -> set[tuple[State, tuple[int, ...]]]:
-        following: set[tuple[State, tuple[int, ...]]] = set()
+    def _step(self, readings: frozenset[Reading] | tuple[()], token: int) -> frozenset[Reading]:
+        following: set[Reading] = set()
         for state, begun in readings:
             longer = (*begun, token)
             for word, target in self.next_words(state):
@@ -91,8 +122,34 @@ class Grammar:
                     following.add((target, ()))
                 elif tokens[: len(longer)] == longer:
                     following.add((state, longer))
-        return following
+        return frozenset(following)
 
     @staticmethod
     def _may_end(state: State) -> bool:
         return state[0] in ("level", END)
+
+
+class Walk:
+    """What each answer of a batch may go on with; reads every token once.
+
+    An object of this class is a ``prefix_allowed_tokens_fn`` of transformers' `generate`, for
+    greedy search (one beam).
+
+    Parameters
+    ----------
+    grammars : one a row of the batch.
+    prompt : tokens before the answers, the same number in every row.
+    """
+
+    def __init__(self, grammars: Sequence[Grammar], prompt: int) -> None:
+        self.grammars, self.prompt = grammars, prompt
+        self._states = [grammar.start for grammar in grammars]
+        self._read = [prompt] * len(grammars)
+
+    def __call__(self, row: int, written: Any) -> list[int]:
+        """Return the tokens that may follow in a row; `written`: its tokens so far."""
+        grammar, state = self.grammars[row], self._states[row]
+        for token in written[self._read[row] :].tolist():
+            state = grammar.following(state, token)
+        self._states[row], self._read[row] = state, len(written)
+        return grammar.choices(state)

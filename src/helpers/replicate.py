@@ -1,7 +1,13 @@
-"""`make replicate`: the chapters as doit tasks, in order, each only if something changed."""
+"""`make replicate`: the chapters as doit tasks, in order, each only if something changed.
+
+Most chapters use all workers themselves, so they take turns; a machine with cores and memory for
+twice the workers runs two of them at a time. Chapters that are `light` (one core, little memory)
+run beside the others. Nothing but files connects chapters, so the order changes no result.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,15 +24,27 @@ from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 from doit.task import Task as DoitTask
 
-from helpers.chapters import ChapterError, is_up_to_date, load_chapters
+from helpers.chapters import (
+    ENDS_WITH,
+    NO_BAR,
+    Chapter,
+    ChapterError,
+    is_up_to_date,
+    load_chapters,
+)
 from helpers.runs import Run, versions, write_json, write_performance
+
+GIB = 2**30
+MEMORY = 5 * GIB
+"""Free memory that a chapter with two workers may need, with some to spare."""
+_NOTES = threading.Lock()
 
 
 class _Reporter(ConsoleReporter):
-    """One line a chapter; the error itself was already printed by the chapter."""
+    """One line a chapter, when it starts; the error itself was already printed by the chapter."""
 
     def execute_task(self, task: DoitTask) -> None:
-        print(f"{task.name}  {task.doc}", flush=True)
+        pass
 
     def skip_uptodate(self, task: DoitTask) -> None:
         print(f"{task.name}  is up to date", flush=True)
@@ -58,11 +76,29 @@ def _watch(pid: int, peak: list[int], stop: threading.Event) -> None:
             return
 
 
+def places(run: Run, cores: int, memory: int) -> int:
+    """Return how many chapters that use all workers may run at a time.
+
+    Parameters
+    ----------
+    run : its profile says how many workers with how many threads each a chapter uses.
+    cores : of this machine.
+    memory : free, in bytes.
+    """
+    if run.profile.device != "cpu":
+        return 1  # they would share one GPU's memory
+    by_cores = cores // (run.profile.workers * run.profile.threads)
+    return max(1, min(by_cores, memory // MEMORY))
+
+
 def _run_chapter(name: str, run: Run, arguments: list[str]) -> bool | TaskFailed:
     """Run one chapter in a process of its own and note its time and memory."""
     command = [sys.executable, "-m", "helpers", "chapter", name, *arguments]
     threads = str(run.profile.threads)
     env = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONHASHSEED": "0"}
+    env[ENDS_WITH] = str(os.getpid())
+    if load_chapters()[name].light:
+        env[NO_BAR] = "1"
     began = time.perf_counter()
     child = subprocess.Popen(command, env=env)
     peak, stop = [0], threading.Event()
@@ -79,8 +115,9 @@ def _run_chapter(name: str, run: Run, arguments: list[str]) -> bool | TaskFailed
     seconds = time.perf_counter() - began
     if code != 0:
         return TaskFailed(f"{name}: exit status {code}")
-    _note(run, name, seconds, peak[0] / 2**20)
-    print(f"{name}  done in {seconds:.0f} s, peak memory {peak[0] / 2**30:.1f} GiB", flush=True)
+    with _NOTES:
+        _note(run, name, seconds, peak[0] / 2**20)
+    print(f"{name}  done in {seconds:.0f} s, peak memory {peak[0] / GIB:.1f} GiB", flush=True)
     return True
 
 
@@ -98,6 +135,14 @@ class _Loader(TaskLoader2):
     def __init__(self, run: Run, arguments: list[str], force: bool) -> None:
         super().__init__()
         self.run, self.arguments, self.force = run, arguments, force
+        cores, memory = os.cpu_count() or 1, psutil.virtual_memory().available
+        if hasattr(os, "sched_getaffinity"):
+            cores = len(os.sched_getaffinity(0))
+        self.places = places(run, cores, memory)
+        self.beside = int(cores > 1 and memory > MEMORY)  # one light chapter
+        self._free = threading.Semaphore(self.places)
+        if self.places > 1:
+            os.environ[NO_BAR] = "1"
 
     def load_doit_config(self) -> dict[str, Any]:
         return {
@@ -105,20 +150,28 @@ class _Loader(TaskLoader2):
             "backend": "sqlite3",
             "reporter": _Reporter,
             "verbosity": 2,
-            "num_process": 0,  # one after another: each chapter uses all workers itself
+            "par_type": "thread",
+            "num_process": 0 if self.places + self.beside == 1 else self.places + self.beside,
         }
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[DoitTask]:
         return [
             DoitTask(
                 name,
-                [(_run_chapter, [name, self.run, self.arguments])],
+                [(self._in_turn, [name, chapter])],
+                io={"capture": False},  # doit would exchange sys.stdout, which threads share
                 task_dep=chapter.needs,
                 uptodate=[(_fresh, [name, self.run, self.force])],
                 doc=chapter.title,
             )
             for name, chapter in load_chapters().items()
         ]
+
+    def _in_turn(self, name: str, chapter: Chapter) -> bool | TaskFailed:
+        """Run a chapter, once there is room for it; a light one needs none."""
+        with contextlib.nullcontext() if chapter.light else self._free:
+            print(f"{name}  {chapter.title}", flush=True)
+            return _run_chapter(name, self.run, self.arguments)
 
 
 def _fresh(name: str, run: Run, force: bool) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 
 from helpers.data.reading import read_records, typed_cells
 from helpers.data.sections import TRANSFORMS, FileSection, file_section
@@ -119,6 +118,8 @@ def _id(value: Any) -> Any:
 
 
 def _problems(raw: pd.DataFrame, task: Task, section: FileSection) -> Problems:
+    import pandera.pandas as pa
+
     required = "it must be text that is not empty"
     columns = {
         section.id: column_check(is_text, "an id must be text or a whole number (no decimals)"),

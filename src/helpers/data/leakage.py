@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer
 
 from helpers.data.splits import SPLITS
 from helpers.data.validation import dropped_table
+
+if TYPE_CHECKING:  # here and below: scipy and scikit-learn take a second to import
+    from scipy import sparse
 
 SHINGLE = 5
 THRESHOLD = 0.7
@@ -65,6 +66,8 @@ def near_duplicates(
     Numbers of shared runs are a sparse matrix product, taken 1,000 rows at a time: 10,000 texts
     of parliamentary length take about ten seconds on one core.
     """
+    from sklearn.feature_extraction.text import CountVectorizer
+
     rank = frame["split"].map({split: i for i, split in enumerate(SPLITS)})
     texts = frame.assign(rank=rank).sort_values(["rank", "id"]).reset_index(drop=True)
     normal = texts["text"].map(normal_form)

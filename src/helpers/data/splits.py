@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from helpers.data.sections import design_columns
 from helpers.data.validation import DataError
@@ -135,6 +133,8 @@ def allocate(
     -------
     (n,) number of the part of each row.
     """
+    from iterstrat.ml_stratifiers import IterativeStratification  # takes a second to import
+
     random = np.random.RandomState(seed)
     order = random.permutation(len(matrix))
     parts = np.empty(len(matrix), dtype=int)
@@ -174,6 +174,8 @@ def folds(
     DataError
         If there are fewer than k texts or groups.
     """
+    from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+
     texts = by_id(frame)
     if not 2 <= k <= len(texts):
         raise DataError(f"{len(texts)} text(s) cannot be put into {k} folds")

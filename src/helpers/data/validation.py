@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.typing import Series
 
 from helpers.runs import REPO, HelpersError
+
+if TYPE_CHECKING:  # pandera takes half a second to import, and only loaders check
+    import pandera.pandas as pa
 
 SHOWN_PROBLEMS = 20
 Problems = list[tuple[int, str]]
@@ -42,24 +44,32 @@ class Loaded(NamedTuple):
     notes: dict[str, Any]
 
 
-class Texts(pa.DataFrameModel):
-    """Schema of every texts frame, whatever its source."""
+@cache
+def texts_schema() -> pa.DataFrameSchema:
+    """Return the schema of every texts frame, whatever its source."""
+    import pandera.pandas as pa
 
-    id: Series[str] = pa.Field(unique=True, str_length={"min_value": 1})
-    text: Series[str] = pa.Field(str_matches=r"(?s)\s*\S")
-    labels: Series[str] = pa.Field()
+    return pa.DataFrameSchema(
+        {
+            "id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
+            "text": pa.Column(str, pa.Check.str_matches(r"(?s)\s*\S")),
+            "labels": pa.Column(str),
+        }
+    )
 
 
 def check_texts(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Check a finished texts frame against `Texts` and return it.
+    """Check a finished texts frame against `texts_schema` and return it.
 
     Raises
     ------
     DataError
         If an id is missing or occurs twice, or a text is blank. Texts are never quoted.
     """
+    import pandera.pandas as pa
+
     try:
-        return Texts.validate(frame, lazy=True)
+        return texts_schema().validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         rows = [
@@ -133,12 +143,16 @@ def column_check(test: Any, remedy: str, nullable: bool = False) -> pa.Column:
 
     Missing values fail as well, unless `nullable`; `remedy` is what the user reads.
     """
+    import pandera.pandas as pa
+
     check = pa.Check(test, element_wise=True, ignore_na=True, error=remedy)
     return pa.Column(object, check, nullable=nullable, required=True)
 
 
 def schema_problems(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> Problems:
     """Validate raw rows (index: line) and return one problem for each value that fails."""
+    import pandera.pandas as pa
+
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:

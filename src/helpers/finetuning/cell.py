@@ -77,5 +77,5 @@ def train_and_answer(
     options |= {"constrained": False, "max_new_tokens": FREE_TOKENS}
     written = answer(task, texts, trained, fitted.tokenizer, **options) if free else None
     seconds = time.perf_counter() - started
-    measured = performance(fitted.trainer, seconds)
+    measured = performance(fitted, seconds)
     return Answers(constrained, written, fitted.history, fitted.sizes, measured)

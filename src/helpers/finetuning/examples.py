@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +14,9 @@ from helpers.language_models import completion_tokens, prompt_tokens
 from helpers.tasks import Task
 
 IGNORED = -100  # label of a token that the loss leaves out
+IN_MEMORY = 5_000
+"""More examples than this are read from a memory-mapped file, so that memory does not grow."""
+AT_ONCE = 1_000  # examples that are in memory while such a file is written
 
 
 def codebook_phrases(task: Task) -> list[tuple[str, str]]:
@@ -61,11 +67,48 @@ def build_examples(
     One dict a row: ``input_ids`` (prompt, answer, end of sequence) and ``labels`` (the same, -100
     where no loss is computed). A long prompt loses the end of its text; an answer is never cut.
     """
-    examples = []
+    return list(_examples(task, frame, tokenizer, settings))
+
+
+def _examples(
+    task: Task, frame: pd.DataFrame, tokenizer: Any, settings: FinetuningSettings
+) -> Iterator[dict[str, Any]]:
     for text, cell in zip(frame["text"], frame["labels"], strict=True):
         prompt = task.prompt(text, settings.prompt_style)
         asked = prompt_tokens(tokenizer, prompt, settings.max_prompt_tokens)
         answer = completion_tokens(tokenizer, task.completion(task.loads(cell)))
         learnt = [IGNORED] * len(asked) if settings.loss_on == "completion" else asked
-        examples.append({"input_ids": asked + answer, "labels": learnt + answer})
-    return examples
+        yield {"input_ids": asked + answer, "labels": learnt + answer}
+
+
+def example_set(
+    task: Task, frame: pd.DataFrame, tokenizer: Any, settings: FinetuningSettings, file: Path
+) -> Any:
+    """Return training examples as a data set, tokenised once.
+
+    Parameters
+    ----------
+    task, frame, tokenizer, settings : as in `build_examples`.
+    file : where examples go if there are more than `IN_MEMORY`; the data set maps it into memory.
+    """
+    from datasets import Dataset
+
+    if len(frame) <= IN_MEMORY:
+        return Dataset.from_list(build_examples(task, frame, tokenizer, settings))
+    import pyarrow as pa
+
+    tokens = pa.list_(pa.int64())
+    schema = pa.schema({"input_ids": tokens, "labels": tokens})
+    examples = _examples(task, frame, tokenizer, settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_stream(file, schema) as writer:
+        while rows := list(islice(examples, AT_ONCE)):
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+    return Dataset.from_file(str(file))
+
+
+def example_lengths(examples: Any) -> list[int]:
+    """Return the number of tokens of each example without reading the tokens."""
+    import pyarrow.compute as pc
+
+    return list(pc.list_value_length(examples.data.column("input_ids")).to_pylist())

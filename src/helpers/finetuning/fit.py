@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from helpers.finetuning.examples import build_examples, codebook_frame
+from helpers.finetuning.examples import codebook_frame, example_lengths, example_set
+from helpers.finetuning.precision import (
+    chosen_autocast,
+    chosen_kernels,
+    prepare_attention,
+    without_autocast,
+)
 from helpers.finetuning.settings import FinetuningSettings
 from helpers.language_models import load_model, load_tokenizer, set_threads
 from helpers.runs import HelpersError
 from helpers.tasks import Task
 
 CHECKPOINTS = "checkpoints"
+EXAMPLES = "examples"  # folder of memory-mapped examples, while a training runs
 HISTORY = ["epoch", "step", "loss", "eval_loss", "learning_rate"]
 
 
@@ -34,6 +43,7 @@ class Fitted:
     history : losses by epoch, columns `HISTORY`.
     sizes : total_parameters and trainable_parameters.
     lower : kept states of the frozen layers (`helpers.finetuning.frozen`), or None.
+    used : what the machine decided: autocast, kernels, loss, optimiser, processes.
     """
 
     trainer: Any
@@ -42,11 +52,16 @@ class Fitted:
     history: pd.DataFrame
     sizes: dict[str, int]
     lower: Any
+    used: dict[str, Any]
 
     def merged(self, settings: FinetuningSettings) -> Any:
         """Return the language model, adapters merged; a 4-bit model keeps them on top."""
-        model = self.trainer.model
-        return model.merge_and_unload() if settings.method == "lora" else model
+        from helpers.finetuning.head_rows import fold
+
+        model = without_autocast(self.trainer)
+        if settings.method == "qlora":
+            return model
+        return fold(model.merge_and_unload() if settings.method == "lora" else model)
 
 
 def fit(
@@ -78,6 +93,11 @@ def fit(
     """
     if train_frame.empty:
         raise FinetuningError(f"task {task.name}: there is no training text")
+    if settings.head_rows == "answers" and settings.method == "qlora":
+        raise FinetuningError(
+            "head_rows: answers needs a model that is merged at the end, and method qlora keeps "
+            "its adapter apart: set head_rows: all, or method: lora"
+        )
     set_threads(settings.threads)
     tokenizer = load_tokenizer(model, revision)
     trainer, examples = _prepare(
@@ -89,8 +109,10 @@ def fit(
     last_loss = history["loss"].dropna()
     if last_loss.empty or not last_loss.map(lambda x: x == x and abs(x) < 1e6).all():
         raise FinetuningError(f"task {task.name}: the training loss diverged: lower learning_rate")
+    shutil.rmtree(out / EXAMPLES, ignore_errors=True)
     lower = trainer.data_collator.lower
-    return Fitted(trainer, tokenizer, examples, _one_row_per_epoch(history), sizes, lower)
+    used = _used(trainer, settings)
+    return Fitted(trainer, tokenizer, examples, _one_row_per_epoch(history), sizes, lower, used)
 
 
 def _prepare(
@@ -105,7 +127,6 @@ def _prepare(
     checkpoints: bool,
 ) -> tuple[Any, int]:
     """Return the trainer, with model and data sets, and the number of training examples."""
-    from datasets import Dataset
     from transformers import PrinterCallback, set_seed
 
     from helpers.finetuning import frozen, preparation, trainer
@@ -125,36 +146,55 @@ def _prepare(
             "prompt in both directions: set loss_on: completion"
         )
     name = f"{model}@{revision}:{settings.dtype}"
-    if settings.answer_rows == "codebook" and task.labels:
-        preparation.start_answers_from_codebook(language_model, tokenizer, task, settings, name)
-    elif prefix:
-        language_model.untie()
-    first = preparation.freeze_below(language_model, settings.train_layers)
+    if settings.dtype == "float32" and chosen_autocast(settings) == "bfloat16":
+        prepare_attention(language_model)
+    first = preparation.prepare(language_model, tokenizer, task, settings, name, prefix)
     frames = [train_frame[["text", "labels"]]]
     if settings.codebook_rows and task.labels:
         frames.append(codebook_frame(task))
-    examples = build_examples(task, pd.concat(frames, ignore_index=True), tokenizer, settings)
-    held_out = []
+    frame = pd.concat(frames, ignore_index=True)
+    examples = example_set(task, frame, tokenizer, settings, out / EXAMPLES / f"{_rank()}.arrow")
+    held_out = None
     if validation_frame is not None and len(validation_frame):
-        held_out = build_examples(task, validation_frame, tokenizer, settings)
+        file = out / EXAMPLES / f"{_rank()}-validation.arrow"
+        held_out = example_set(task, validation_frame, tokenizer, settings, file)
+    lengths = example_lengths(examples)
+    tokens = sum(lengths) + (0 if held_out is None else sum(example_lengths(held_out)))
     collator = trainer.Collator(tokenizer.pad_token_id, prefix)
-    every = [example["input_ids"] for example in examples + held_out]
-    if prefix and frozen.worth_keeping(language_model, every, first):
+    if prefix and frozen.worth_keeping(language_model, tokens, first):
         collator.lower = frozen.lower_states(language_model, first, name)
     built = trainer.CompletionTrainer(
         model=language_model,
-        args=_arguments(settings, out, evaluate=bool(held_out), checkpoints=checkpoints),
-        train_dataset=Dataset.from_list(examples),
-        eval_dataset=Dataset.from_list(held_out) if held_out else None,
+        args=_arguments(settings, out, evaluate=held_out is not None, checkpoints=checkpoints),
+        train_dataset=examples,
+        eval_dataset=held_out,
         processing_class=tokenizer,
         data_collator=collator,
         peft_config=preparation.adapter_config(language_model, settings, first),
         callbacks=[trainer.MarkComplete()],
+        lengths=lengths,
         group=settings.group_by_length,
         head_learning_rate=settings.head_learning_rate,
+        whole_text=settings.loss_on == "all",
     )
     built.remove_callback(PrinterCallback)
     return built, len(examples)
+
+
+def _rank() -> int:
+    """Return which process this is, if several train together (torchrun)."""
+    return int(os.environ.get("RANK", 0))
+
+
+def _used(trainer: Any, settings: FinetuningSettings) -> dict[str, Any]:
+    """Return what settings and machine led to."""
+    return {
+        "autocast": chosen_autocast(settings),
+        "kernels": chosen_kernels(settings),
+        "loss": trainer.loss_name,
+        "optimiser": str(trainer.args.optim.value),
+        "processes": trainer.accelerator.num_processes,
+    }
 
 
 def _arguments(
@@ -177,9 +217,11 @@ def _arguments(
         weight_decay=settings.weight_decay,
         optim="paged_adamw_32bit" if settings.method == "qlora" else "adamw_torch_fused",
         seed=settings.seed,
-        bf16=settings.dtype == "bfloat16",  # TRL's default is True, whatever the machine
+        bf16=chosen_autocast(settings) == "bfloat16",  # TRL's default: True on every machine
+        use_liger_kernel=chosen_kernels(settings) == "liger",
         gradient_checkpointing=settings.gradient_checkpointing,  # likewise
         use_cpu=settings.device == "cpu",
+        ddp_backend="gloo" if settings.device == "cpu" and "RANK" in os.environ else None,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         packing=False,

@@ -97,8 +97,7 @@ def lower_states(model: Any, first_layer: int, name: str) -> LowerStates:
     return _KEPT[key]
 
 
-def worth_keeping(model: Any, examples: Sequence[Sequence[int]], first_layer: int) -> bool:
-    """Whether frozen layers exist on a CPU and the states of `examples` fit into memory."""
-    tokens = sum(map(len, examples))
+def worth_keeping(model: Any, tokens: int, first_layer: int) -> bool:
+    """Whether frozen layers exist on a CPU and the states of so many tokens fit into memory."""
     fits = 4 * tokens * model.config.hidden_size <= MOST_BYTES
     return first_layer > 0 and model.device.type == "cpu" and fits

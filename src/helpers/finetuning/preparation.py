@@ -17,6 +17,33 @@ ANSWER_BIAS = 10.0
 _READ: dict[tuple[str, str, str], Any] = {}  # the codebook as the last model read it
 
 
+def prepare(
+    model: Any, tokenizer: Any, task: Task, settings: FinetuningSettings, name: str, prefix: bool
+) -> int:
+    """Prepare a model's head and freeze what is not to learn; return the first layer that learns.
+
+    Parameters
+    ----------
+    model, tokenizer, task, settings : what is trained.
+    name : stands for the model's weights (see `start_answers_from_codebook`).
+    prefix : the model is the offline model.
+    """
+    from helpers.finetuning import head_rows
+
+    if settings.answer_rows == "codebook" and task.labels:
+        start_answers_from_codebook(model, tokenizer, task, settings, name)
+    elif prefix or any(head_rows.is_head(model, entry) for entry in _saved_whole(settings)):
+        head_rows.untie(model)  # a head that learns alone is saved apart from the embeddings
+    first = freeze_below(model, settings.train_layers)
+    if settings.head_rows == "answers":
+        head_rows.install(model, head_rows.answer_tokens(task, tokenizer))
+    return first
+
+
+def _saved_whole(settings: FinetuningSettings) -> list[str]:
+    return [] if settings.method == "full" else settings.modules_to_save
+
+
 def answer_words(task: Task) -> list[str]:
     """Return every word that an answer of a task may contain."""
     words = list(task.codes.values()) + list(task.levels)
@@ -40,6 +67,8 @@ def start_answers_from_codebook(
     """
     import torch
 
+    from helpers.finetuning import head_rows
+
     tokens = {key: word_tokens(tokenizer, code, first=True) for key, code in task.codes.items()}
     head = model.get_output_embeddings()
     if any(len(ids) != 1 for ids in tokens.values()) or head.bias is None:
@@ -58,7 +87,7 @@ def start_answers_from_codebook(
     rows = torch.stack(
         [states[[i for i, o in enumerate(owners) if o == label]].mean(0) for label in task.labels]
     )
-    model.untie()
+    head_rows.untie(model)
     head = model.get_output_embeddings()
     allowed = [word_tokens(tokenizer, word, first=True)[0] for word in answer_words(task)]
     with torch.no_grad():
@@ -137,15 +166,21 @@ def adapter_config(model: Any, settings: FinetuningSettings, first_layer: int) -
     """Return the LoRA configuration, or None for full fine-tuning."""
     from peft import LoraConfig
 
+    from helpers.finetuning import head_rows
+
     if settings.method == "full":
         return None
+    saved = settings.modules_to_save
+    if settings.head_rows == "answers":
+        saved = [entry for entry in saved if not head_rows.is_head(model, entry)]
+        saved = [*saved, head_rows.ROWS]
     layers = list(range(first_layer, model.config.num_hidden_layers))
     return LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules=settings.target_modules,
-        modules_to_save=settings.modules_to_save or None,
+        modules_to_save=saved or None,
         layers_to_transform=layers if first_layer else None,
         bias="none",
         task_type="CAUSAL_LM",

@@ -59,6 +59,8 @@ def train(
         revision=revision,
         resume=_last_checkpoint(out),
     )
+    if not fitted.trainer.accelerator.is_main_process:
+        return out  # under torchrun: one process writes
     _save(fitted, settings, out)
     write_frame(out / "history.csv", fitted.history)
     data = {"train": frame_sha256(train_frame[["text", "labels"]]), "n_train": len(train_frame)}
@@ -71,11 +73,12 @@ def train(
             "settings": settings.model_dump(),
             "data": data,
             "n_examples": fitted.examples,
+            "used": fitted.used,
             "versions": versions(),
         },
     )
     seconds = time.perf_counter() - started
-    write_json(out / "performance.json", {**fitted.sizes, **performance(fitted.trainer, seconds)})
+    write_json(out / "performance.json", {**fitted.sizes, **performance(fitted, seconds)})
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return out
 
@@ -89,15 +92,18 @@ def _last_checkpoint(out: Path) -> str | None:
         if (folder / COMPLETE).exists():
             complete.append(folder)
         else:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # another process may be at it
     newest = max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
     return None if newest is None else str(newest)
 
 
 def _save(fitted: Fitted, settings: FinetuningSettings, out: Path) -> None:
     """Save the adapter and the merged model; a 4-bit model is merged where it is loaded next."""
+    from helpers.finetuning.head_rows import save_tokens
+
     if settings.method != "full":
         fitted.trainer.model.save_pretrained(out / "adapter")
+        save_tokens(fitted.trainer.model.get_base_model(), out / "adapter")
         fitted.tokenizer.save_pretrained(out / "adapter")
     if settings.method == "qlora":
         return
@@ -105,8 +111,9 @@ def _save(fitted: Fitted, settings: FinetuningSettings, out: Path) -> None:
     fitted.tokenizer.save_pretrained(out / "model")
 
 
-def performance(trainer: Any, seconds: float) -> dict[str, Any]:
-    """Return time and memory; peak memory is that of the process so far."""
+def performance(fitted: Fitted, seconds: float) -> dict[str, Any]:
+    """Return time and memory, and what they rest on; peak memory is the process's so far."""
+    trainer = fitted.trainer
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
     train_seconds = trainer.state.log_history[-1].get("train_runtime", float("nan"))
@@ -115,5 +122,7 @@ def performance(trainer: Any, seconds: float) -> dict[str, Any]:
         "train_seconds": round(train_seconds, 1),
         "tokens": int(trainer._total_train_tokens),
         "tokens_per_second": round(trainer._total_train_tokens / max(train_seconds, 1e-9), 1),
+        "padding_share": round(trainer.padding_share(), 4),
         "peak_memory_mb": round(peak),
+        **fitted.used,
     }

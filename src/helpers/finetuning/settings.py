@@ -24,6 +24,13 @@ class FinetuningSettings(Strict):
     codebook_rows : also train on the names of labels and subtopics, as very short texts.
     loss_on : learn the answer only (completion), or prompt and answer (all).
     prompt_style, max_prompt_tokens : form of the prompt, and where a text is cut.
+    head_rows : which rows of the head learn: ``all``, or those of the tokens that an answer may
+        contain (``answers``; the others are constants of the softmax). Not with qlora.
+    autocast : mixed precision with weights in float32: ``bfloat16``, ``none``, or ``auto``:
+        bfloat16 where the processor multiplies it in hardware (AVX512-BF16, AMX, ARM's BF16, or
+        a GPU that has it), else none. Results then depend on the machine.
+    kernels : ``liger`` takes Liger's layers (CUDA, package liger-kernel), ``auto`` does where they
+        are installed.
     save_every : optimiser steps between checkpoints; ``null``: one an epoch.
     """
 
@@ -43,6 +50,7 @@ class FinetuningSettings(Strict):
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: list[str] = ["query", "key", "value", "dense"]
     modules_to_save: list[str] = ["lm_head"]
+    head_rows: Literal["all", "answers"] = "all"
     answer_rows: Literal["codebook", "as_is"] = "codebook"
     codebook_rows: bool = True
     loss_on: Literal["completion", "all"] = "completion"
@@ -53,5 +61,7 @@ class FinetuningSettings(Strict):
     save_every: PositiveInt | None = None
     seed: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    autocast: Literal["none", "bfloat16", "auto"] = "none"
+    kernels: Literal["none", "liger", "auto"] = "none"
     device: Literal["cpu", "cuda"] = "cpu"
     threads: PositiveInt = 1

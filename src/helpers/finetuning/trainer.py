@@ -1,7 +1,6 @@
-"""TRL's SFTTrainer with three additions that matter on a CPU; the loss is the same.
+"""TRL's SFTTrainer with three additions; the loss is the same.
 
-* The head is applied at supervised positions only. On a CPU, TRL projects every position on the
-  whole vocabulary, by far the largest cost of training a small model.
+* The head is applied at supervised positions only (`helpers.finetuning.losses`).
 * Batches hold texts of similar length, in random order that depends on seed and epoch alone, so
   that a resumed training sees the batches that an uninterrupted one would.
 * The collator tells a prefix language model where the prompt ends.
@@ -19,11 +18,13 @@ from trl import SFTTrainer
 
 from helpers.finetuning.examples import IGNORED
 from helpers.finetuning.frozen import LowerStates
+from helpers.finetuning.head_rows import AnswerHead
+from helpers.finetuning.losses import inner_model, supervised_loss
+from helpers.language_models import LanguageModelError
 from helpers.prefix_lm import PrefixLMConfig, prompt_length
 
 COMPLETE = "complete"  # marks a checkpoint that was written to its end
-# Models that change logits after the head: TRL's own loss knows how, ours would not.
-LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+OURS, LIBRARY = "supervised positions", "trl fused head"
 
 
 class Collator:
@@ -37,6 +38,7 @@ class Collator:
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return input_ids, attention_mask, labels (batch, length), maybe prefix_length."""
         longest = max(len(example["input_ids"]) for example in examples)
+        assert longest, "a batch of padding alone"
 
         def padded(key: str, value: int) -> torch.Tensor:
             rows = [e[key] + [value] * (longest - len(e[key])) for e in examples]
@@ -96,26 +98,64 @@ class LengthBatchedSampler(Sampler[int]):
 
 
 class CompletionTrainer(SFTTrainer):
-    """See the module's docstring."""
+    """See the module's docstring.
+
+    Parameters
+    ----------
+    lengths : of the training examples, in tokens.
+    group : batches of similar length.
+    head_learning_rate : of the head, if it is to have its own.
+    whole_text : the loss is on prompts too.
+
+    Attributes
+    ----------
+    loss_name : which loss is used, `OURS` or TRL's.
+    """
 
     def __init__(
-        self, *args: Any, group: bool, head_learning_rate: float | None, **kwargs: Any
+        self,
+        *args: Any,
+        lengths: list[int],
+        group: bool,
+        head_learning_rate: float | None,
+        whole_text: bool = False,
+        **kwargs: Any,
     ) -> None:
-        self._group = group
+        self._lengths, self._group = lengths, group
         self._head_learning_rate = head_learning_rate
         super().__init__(*args, **kwargs)
         inner = inner_model(self.model)
-        changed = any(getattr(inner.config, name, None) is not None for name in LOGIT_CHANGES)
-        self._select_positions = inner.device.type == "cpu" and not changed
+        # `compute_loss` divides by the tokens of all accumulated batches, whatever the model's
+        # own forward makes of such a number.
+        self.model_accepts_loss_kwargs = True
+        # With nearly all positions supervised, TRL's Triton kernel, which goes through the
+        # vocabulary in tiles, saves the memory of the logits. It multiplies by the head itself, so
+        # it is for heads that stand alone. TRL also knows the auxiliary loss of mixtures.
+        head = inner.get_output_embeddings()
+        alone = any(part is head for part in inner.children())
+        tiled = (
+            whole_text
+            and inner.device.type == "cuda"
+            and alone
+            and not isinstance(head, AnswerHead)
+        )
+        self.loss_name = LIBRARY if tiled or self.aux_loss_enabled else OURS
+        if self.loss_name == LIBRARY and isinstance(head, AnswerHead):
+            raise LanguageModelError(
+                "head_rows: answers does not go with mixtures of experts: set head_rows: all"
+            )
+        self._positions = 0
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["input_ids", "labels"]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatchedSampler:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        lengths = [len(ids) for ids in dataset["input_ids"]]
         size = self.args.per_device_train_batch_size
-        return LengthBatchedSampler(lengths, size, self.args.seed, self._group)
+        return LengthBatchedSampler(self._lengths, size, self.args.seed, self._group)
+
+    def padding_share(self) -> float:
+        """Return the share of padding among all positions that were trained on."""
+        return 1 - self._total_train_tokens / max(self._positions, 1)
 
     def compute_loss(
         self,
@@ -124,13 +164,24 @@ class CompletionTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the mean negative log-likelihood of the supervised tokens."""
-        if return_outputs or not self._select_positions:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss, tokens = supervised_loss(inner_model(model), inputs)
+        """Return the mean negative log-likelihood of the supervised tokens.
+
+        The mean is over all accumulated batches and processes if their number is given.
+        """
         if self.model.training:
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
-        return loss / (tokens if num_items_in_batch is None else num_items_in_batch)
+            self._positions += inputs["attention_mask"].numel() * self.accelerator.num_processes
+        if return_outputs or self.loss_name == LIBRARY:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        head = inner_model(self.model).get_output_embeddings()
+        loss, tokens = supervised_loss(model, inputs, head)
+        if self.model.training:
+            seen = self.accelerator.gather(inputs["attention_mask"].sum())
+            self._total_train_tokens += int(seen.sum())
+        if num_items_in_batch is None:
+            return loss / tokens.clamp(min=1)
+        if self.args.average_tokens_across_devices and self.accelerator.num_processes > 1:
+            loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
+        return loss / num_items_in_batch
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Give the head a learning rate of its own if one is set."""
@@ -149,26 +200,6 @@ class CompletionTrainer(SFTTrainer):
         return optimizer
 
 
-def inner_model(model: Any) -> Any:
-    """Return the language model inside a PEFT model, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def supervised_loss(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
-    """Return the summed negative log-likelihood of supervised tokens, and their number.
-
-    Equal in value and gradient to the sum over full logits, but the head is applied only where
-    the next token is supervised.
-    """
-    labels = inputs["labels"][:, 1:]
-    passed = {k: v for k, v in inputs.items() if k != "labels"} | {"use_cache": False}
-    hidden = model.base_model(**passed).last_hidden_state[:, :-1]
-    chosen = labels != IGNORED
-    logits = model.get_output_embeddings()(hidden[chosen]).float()
-    loss = torch.nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
-    return loss, int(chosen.sum())
-
-
 def is_prefix_model(model: Any) -> bool:
     """Whether a model reads its prompt in both directions."""
     return isinstance(inner_model(model).config, PrefixLMConfig)
@@ -181,5 +212,7 @@ class MarkComplete(TrainerCallback):
         """Called after a checkpoint was written."""
         from pathlib import Path
 
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         (folder / COMPLETE).touch()

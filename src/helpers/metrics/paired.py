@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 
 from helpers.metrics.counts import TextCounts
 from helpers.metrics.intervals import bootstrap_metrics, percentile_interval
@@ -93,6 +92,8 @@ def mcnemar_exact(right_a: ArrayLike, right_b: ArrayLike) -> McNemar:
     ----------
     McNemar (1947), Psychometrika 12(2), 153-157.
     """
+    from scipy.stats import binomtest  # takes half a second to import
+
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape}, {b.shape}")

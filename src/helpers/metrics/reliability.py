@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import krippendorff
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -187,6 +186,8 @@ def alpha_with_interval(
     ratings: Ratings, n_resamples: int, seed: int
 ) -> tuple[Floats, Floats, Floats]:
     """Nominal Krippendorff's alpha by the krippendorff package; interval by `alpha_of`."""
+    import krippendorff
+
     value, low, high = bootstrap(alpha_parts(ratings), alpha_of, n_resamples, seed)
     if not np.isnan(value[0]):  # where alpha is undefined, the package raises or divides by 0
         counts = _value_counts(ratings)
