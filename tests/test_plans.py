@@ -103,7 +103,8 @@ def test_tasks_may_be_reviewed_in_a_mode_of_their_own():
     assert Labelling().responses == "live"
 
 
-@pytest.mark.parametrize("name", profile_names())
+# The profile `published` runs chapter 08 alone and labels nothing.
+@pytest.mark.parametrize("name", sorted(set(profile_names()) - {"published"}))
 def test_every_shipped_labeller_fits_the_tasks_that_it_labels(name):
     run = open_run(name)
     plan = run.profile.labelling
