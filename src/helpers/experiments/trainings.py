@@ -25,7 +25,10 @@ from helpers.tasks import Task, load_task
 
 # Cross-validation: this share of the training folds is held out for the validation loss.
 VALIDATION_SHARE = 0.1
-CODE = ("finetuning", "prediction.py", "prefix_lm.py", "offline_model.py", "language_models.py")
+CODE = (
+    *("finetuning", "prediction", "grammar.py", "prefix_lm.py", "offline_model.py"),
+    "language_models.py",
+)
 
 
 def code_sha256() -> str:
