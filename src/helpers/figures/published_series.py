@@ -16,7 +16,7 @@ from helpers.figures.style import GREY
 
 Line = list[tuple[float, float]]
 PALE = "#BDBDBD"
-LIMITS = (0.4, 3600)  # billion parameters
+LIMITS = (0.6, 3600)  # billion parameters
 BASELINES = {
     "predict-nothing": ("predict nothing", (0, (5, 2))),
     "majority": ("majority", (0, (1, 1))),
