@@ -189,12 +189,6 @@ def test_every_row_is_in_the_matrix_or_counted_by_reason():
     assert lost.sum() + (found.predicted["m"] > 0).sum() == len(archive.raw["m"])
 
 
-def test_a_threshold_takes_weaker_levels_away_on_both_sides():
-    found = posts(small(), "train").at_threshold(3)
-    assert (found.truth > 0).sum() == 1 and found.truth[0, HAPPY] == 3
-    assert found.predicted["m"][0, [HAPPY, VITAL]].tolist() == [3, 0]
-
-
 def test_statistics_of_a_dimension_are_swapped_as_published():
     # Dimension 0: tp 1, fn 2, fp 1, tn 1; dimension 1: never named, one miss; 2: named in vain.
     truth = np.array([[1, 0, 0], [1, 1, 0], [2, 0, 0], [0, 0, 1], [0, 0, 1]], dtype=np.uint8)

@@ -12,7 +12,7 @@ posts) and ``clean-classified.R``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -100,15 +100,6 @@ class Posts:
     def published_selection(self, fname: str) -> NDArray[np.bool_]:
         """Return which posts the published evaluation of a model takes: those it answered."""
         return np.asarray((self.predicted[fname] > 0).any(axis=1))
-
-    def at_threshold(self, level: int) -> Posts:
-        """Count a dimension as present from a level on (1 low, 2 medium, 3 high)."""
-
-        def cut(matrix: Levels) -> Levels:
-            return np.where(matrix >= level, matrix, 0).astype(matrix.dtype)
-
-        predicted = {fname: cut(matrix) for fname, matrix in self.predicted.items()}
-        return replace(self, truth=cut(self.truth), predicted=predicted)
 
 
 def is_present(folder: Path, file: str) -> bool:
