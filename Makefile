@@ -5,7 +5,7 @@ PROFILE ?= demo
 UPSTREAM ?=
 TASKS ?=
 PYTEST_ARGS ?=
-BENCH ?= training prediction scaling labelling startup
+BENCH ?= training accuracy prediction scaling labelling startup
 QUICK ?=
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3)
 

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
+import psutil
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS = REPO / "bench" / "results"
@@ -26,9 +27,9 @@ SCRATCH = REPO / "runs" / "bench"  # models and texts that benchmarks build; ign
 sys.path[:0] = [path for path in (str(REPO / "src"), str(REPO / "bench")) if path not in sys.path]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")  # before anything runs
+LOAD = psutil.cpu_percent(interval=1.0) / 100 * CORES  # busy cores, before anything runs
 IDLE = 0.25
-"""A machine counts as idle where less than this share of its cores was busy before the start."""
+"""A machine counts as idle where less than this share of its cores was busy just before."""
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
 
 COLUMNS = ["measure", "side", "median", "min", "max", "rounds", "unit", "target", "note"]
@@ -107,8 +108,6 @@ def processor() -> str:
 
 def machine(*packages: str) -> dict[str, Any]:
     """Describe what figures depend on: hardware, versions, date, and what else was running."""
-    import psutil
-
     found = {}
     for package in packages:
         try:

@@ -31,14 +31,16 @@ def questions() -> pd.DataFrame:
     return frame.assign(labels=labels, split="train")
 
 
-def training_texts(number: int) -> pd.DataFrame:
-    """Return the first texts that are not held out."""
-    return questions()[HELD_OUT:][:number].reset_index(drop=True)
+def training_texts(number: int, column: str = "text") -> pd.DataFrame:
+    """Return the first texts that are not held out; `column`: whole texts or titles."""
+    rows = questions()[HELD_OUT:][:number].reset_index(drop=True)
+    return rows.assign(text=rows[column])
 
 
-def held_out(number: int = HELD_OUT) -> pd.DataFrame:
-    """Return texts that nothing is trained on."""
-    return questions()[:HELD_OUT][:number].assign(split="validation").reset_index(drop=True)
+def held_out(number: int = HELD_OUT, column: str = "text") -> pd.DataFrame:
+    """Return texts that nothing is trained on; `column`: whole texts or titles."""
+    rows = questions()[:HELD_OUT][:number].reset_index(drop=True)
+    return rows.assign(split="validation", text=rows[column])
 
 
 def many(number: int, column: str = "text") -> pd.DataFrame:

@@ -2,13 +2,16 @@
 
     python bench/prediction.py [--quick] [--texts 315] [--rounds 2]
 
-Writes ``bench/results/prediction.csv``. All sides ask one model, in one process and in turns after
-a warm-up, about the same held-out CAP questions:
+Writes ``bench/results/prediction.csv`` and ``shared_prefix.csv``. All sides ask one model, in one
+process and in turns after a warm-up, about the same held-out CAP questions, first their titles
+alone (a dozen tokens), then the whole texts (a hundred, so that one text at a time fills the
+processor far better):
 
 * ``one at a time``: as published; up to 50 new tokens, ends at the end-of-sequence token;
 * ``batched``: `generate` in batches of 32 texts of similar length;
 * ``ours``: one forward pass a batch that scores the labels' tokens, float32;
-* ``ours, bfloat16``: the same with ``autocast: auto`` (float32 where the processor lacks bfloat16);
+* ``ours, autocast``: the same with ``autocast: auto`` (float32 where the processor lacks bfloat16);
+* ``ours, bfloat16``: the same with the weights in bfloat16;
 * ``ours, int8``: the same with 8-bit linear layers, where the extra ``[int8]`` is installed.
 
 The model is the six-layer offline model after one training of this package, so that its answers
@@ -38,23 +41,28 @@ from common import Measured, ratio, row, save, take_turns
 PACKAGES = ("torch", "transformers")
 FIRST = "one at a time"
 TARGETS = {"ours": "≥ 3.5", "ours, bfloat16": "≥ 9"}
+KINDS = ("titles", "whole texts")
 Answers = dict[str, pd.DataFrame]
 
 
-def trained(layers: int, texts: int) -> Path:
-    """Train the model that is asked, once; it is kept under ``runs/bench/``."""
+def trained(layers: int, texts: int, column: str = "text") -> Path:
+    """Train the model that is asked, once; it is kept under ``runs/bench/``.
+
+    `column`: on whole texts (text) or titles (title), whichever it is asked about.
+    """
     from helpers.finetuning import FinetuningSettings, train
     from helpers.runs import artifact
     from helpers.tasks import load_task
 
     settings = FinetuningSettings(threads=common.CORES, codebook_rows=texts > 100)
-    base, frame = material.base("prefix", layers), material.training_texts(texts)
+    base, frame = material.base("prefix", layers), material.training_texts(texts, column)
 
     def build(folder: Path) -> None:
         train(load_task("cap"), frame, None, base, settings, folder)
 
-    inputs = {"layers": layers, "texts": texts, "settings": settings.model_dump()}
-    folder, _ = artifact(common.SCRATCH / f"trained-{layers}l-{texts}", inputs, build)
+    known = {"layers": layers, "texts": texts, "column": column}
+    name = f"trained-{layers}l-{texts}-{column}"
+    folder, _ = artifact(common.SCRATCH / name, known | {"settings": settings.model_dump()}, build)
     return folder / "model"
 
 
@@ -69,7 +77,7 @@ def timed(frame: pd.DataFrame, answers: Answers, name: str, ask: Callable[[], An
     return side
 
 
-def ways(frame: pd.DataFrame, layers: int, texts: int) -> tuple[dict[str, Any], Answers]:
+def ways(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], Answers]:
     """Return the sides of the comparison, and where their answers will stand."""
     import torch
     from published_prediction import one_at_a_time
@@ -79,14 +87,16 @@ def ways(frame: pd.DataFrame, layers: int, texts: int) -> tuple[dict[str, Any], 
     from helpers.tasks import load_task
 
     torch.set_num_threads(common.CORES)
-    folder, answers = trained(layers, texts), Answers()
-    loaded = load_model(folder), load_tokenizer(folder)
-    ask = partial(answer, load_task("cap"), frame, *loaded)
+    answers, tokenizer, task = Answers(), load_tokenizer(folder), load_task("cap")
+    loaded = load_model(folder), tokenizer
+    ask = partial(answer, task, frame, *loaded)
+    half = partial(answer, task, frame, load_model(folder, dtype="bfloat16"), tokenizer)
     found: dict[str, Callable[[], Any]] = {
-        FIRST: partial(one_at_a_time, load_task("cap"), frame, *loaded),
+        FIRST: partial(one_at_a_time, task, frame, *loaded),
         "batched": partial(ask, constrained=False, max_new_tokens=50),
         "ours": ask,
-        "ours, bfloat16": partial(ask, speed=Speed(autocast="auto")),
+        "ours, autocast": partial(ask, speed=Speed(autocast="auto")),
+        "ours, bfloat16": half,
     }
     if find_spec("torchao"):
         found["ours, int8"] = partial(ask, speed=Speed(quantise="int8"))
@@ -95,7 +105,7 @@ def ways(frame: pd.DataFrame, layers: int, texts: int) -> tuple[dict[str, Any], 
     return {name: timed(frame, answers, name, side) for name, side in found.items()}, answers
 
 
-def compared(frame: pd.DataFrame, answers: Answers) -> list[dict[str, Any]]:
+def compared(frame: pd.DataFrame, answers: Answers, kind: str) -> list[dict[str, Any]]:
     """Return lines on how answers compare with those given one at a time."""
     from helpers.prediction.precision import agreement
     from helpers.tasks import load_task
@@ -109,24 +119,28 @@ def compared(frame: pd.DataFrame, answers: Answers) -> list[dict[str, Any]]:
         wide = f"95% interval [{100 * line.ci_low:.2f}, {100 * line.ci_high:.2f}]"
         beyond, score = 100 * line.difference, 100 * line.score
         rows += [
-            row("equal answers", line.name, [100 * line.equal], "%", target, equal),
-            row("accuracy", line.name, [score], "%"),
-            row("accuracy beyond one at a time", line.name, [beyond], "points", note=wide),
+            row(f"equal answers, {kind}", line.name, [100 * line.equal], "%", target, equal),
+            row(f"accuracy, {kind}", line.name, [score], "%"),
+            row(f"accuracy beyond {FIRST}, {kind}", line.name, [beyond], "points", note=wide),
         ]
     first = 100 * (one["labels"] == truth["labels"]).mean()
-    return [row("accuracy", FIRST, [first], "%"), *rows]
+    return [row(f"accuracy, {kind}", FIRST, [first], "%"), *rows]
 
 
-def compare(given: Any) -> list[dict[str, Any]]:
-    """Return the lines of the comparison on the offline model."""
-    frame = material.held_out(given.texts)
-    sides, answers = ways(frame, given.layers, given.trained_on)
+def compare(given: Any, kind: str) -> list[dict[str, Any]]:
+    """Return the lines of the comparison on the offline model; `kind`: titles or whole texts."""
+    column = "title" if kind == "titles" else "text"
+    frame = material.held_out(given.texts, column)
+    folder = trained(given.layers, given.trained_on, column)
+    print(f"{kind}:", flush=True)
+    sides, answers = ways(frame, folder)
     rates = {name: v["rows/s"] for name, v in take_turns(sides, given.rounds).items()}
-    rows = [row("rate", name, rate, "rows/s") for name, rate in rates.items()]
+    rows = [row(f"rate, {kind}", name, rate, "rows/s") for name, rate in rates.items()]
     for name in list(rates)[1:]:
         target = TARGETS.get(name, "")
-        rows.append(ratio(f"{name} over {FIRST}", name, rates[name], rates[FIRST], target))
-    return rows + compared(frame, answers)
+        measure = f"rate over {FIRST}, {kind}"
+        rows.append(ratio(measure, name, rates[name], rates[FIRST], target))
+    return rows + compared(frame, answers, kind)
 
 
 def shared_prefix(given: Any) -> list[dict[str, Any]]:
@@ -151,14 +165,11 @@ def shared_prefix(given: Any) -> list[dict[str, Any]]:
     rates = {name: v["rows/s"] for name, v in take_turns(sides, given.rounds).items()}
     each, once = names
     equal = 100 * (answers[each]["answer"] == answers[once]["answer"]).mean()
-    note = f"Llama type, random weights, {length} tokens of prompt beside the text"
+    note = f"{length} tokens of prompt beside the text"
     return [
-        *(
-            row("rate, full codebook", name, rate, "rows/s", note=note)
-            for name, rate in rates.items()
-        ),
-        ratio("shared prefix over none", once, rates[once], rates[each], "≥ 2", note),
-        row("equal answers, full codebook", once, [equal], "%", note=f"of {len(frame)}"),
+        *(row("rate", name, rate, "rows/s", note=note) for name, rate in rates.items()),
+        ratio("rate over prefix in every prompt", once, rates[once], rates[each], "≥ 2"),
+        row("equal answers", once, [equal], "%", note=f"of {len(frame)}"),
     ]
 
 
@@ -170,9 +181,12 @@ def main(argv: list[str] | None = None) -> None:
     if given.quick:
         given.texts, given.layers, given.trained_on, given.rounds = 8, 2, 16, 1
         given.prefix_texts = 2
-    rows = compare(given) + shared_prefix(given)
+    rows = [line for kind in KINDS for line in compare(given, kind)]
+    shared = shared_prefix(given)
     about = {"texts": given.texts, "layers": given.layers, "threads": common.CORES}
     save("prediction", rows, PACKAGES, given.out, quick=given.quick, **about)
+    about = {"texts": given.prefix_texts, "threads": common.CORES}
+    save("shared_prefix", shared, PACKAGES, given.out, quick=given.quick, **about)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from common import Measured, row, save, take_turns
 
 PACKAGES = ("torch", "transformers", "trl", "peft")
 TRAINED = (500, 1000, 2000, 4000, 8000)
-PREDICTED = (1000, 10_000, 100_000)
+PREDICTED = (1000, 3000, 10_000, 30_000, 100_000)
 LAYERS = 2
 
 

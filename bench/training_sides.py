@@ -1,14 +1,19 @@
 """The sides of the training benchmark: each trains once, in a process of its own.
 
-``published`` is what the authors' scripts do, on stock TRL and a CPU: float32, loss on the whole
-text, gradient checkpointing, random order, LoRA r=64 on query and value, learning rate 2e-4.
-``full-logits`` is the same with cross-entropy over all logits, as TRL had it before it fused head
-and loss. ``trl-cli`` is the command ``trl sft`` with its defaults (all weights, bfloat16), and
-``--use_cpu``, without which it refuses a machine without GPU.
-``ours`` is `helpers.finetuning` with its defaults; ``ours-same`` trains the same model and the same
-adapters as ``published``, with the loss on the answer, so that only the way of computing differs.
-``ours-fast`` and ``ours-same-fast`` compute in bfloat16 where the processor has it (``autocast:
-auto``); ``ours-fast`` also lets only the head's rows for answers learn (``head_rows: answers``).
+``published``         what the authors' scripts do, on stock TRL and a CPU: float32, loss on the
+                      whole text, gradient checkpointing, random order, LoRA r=64 on query and
+                      value, learning rate 2e-4;
+``published-answers`` the same with the loss on the answer, as TRL offers;
+``full-logits``       ``published`` with cross-entropy over all logits, as TRL had it before it
+                      fused head and loss;
+``trl-cli``           the command ``trl sft`` with its defaults (all weights, bfloat16), and
+                      ``--use_cpu``, without which it refuses a machine without GPU;
+``published-same``    ``published``, loss on the whole text included, in this package's trainer;
+``ours-same``         ``published-answers`` in this package's trainer, texts grouped by length:
+                      model, adapters and loss are the same, only the way of computing differs;
+``ours``              `helpers.finetuning` with its defaults;
+``...-fast``          in bfloat16 where the processor has it (``autocast: auto``); ``ours-fast``
+                      also lets only the head's rows for answers learn (``head_rows: answers``).
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ import pandas as pd
 from common import CORES, peak_memory
 
 WARM_TEXTS = 16
-STOCK = ("published", "published-tuned", "published-grouped", "full-logits")
+STOCK = ("published", "published-answers", "full-logits")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Spec:
     learning_rate: float | None = None
     score: bool = False  # also answer the held-out texts; stock TRL: after every epoch
     asked: int = material.HELD_OUT  # how many of them
+    column: str = "text"  # whole texts, or titles (title)
     names: bool = True  # ours: also train on the codebook's names, as is the default
     warm: bool = False  # a step that nobody times
     quick: bool = False  # no warm-up, without the codebook's names
@@ -99,8 +105,8 @@ def published_settings(spec: Spec) -> Any:
         modules_to_save=[],
         answer_rows="as_is",
         codebook_rows=False,
-        loss_on="all",
-        group_by_length=spec.side == "published-grouped",
+        loss_on="completion" if spec.side == "published-answers" else "all",
+        group_by_length=False,
         threads=CORES,
     )
 
@@ -124,10 +130,9 @@ def _stock(spec: Spec) -> dict[str, Any]:
     set_seed(0)
     folder, settings = material.base("causal", spec.layers), published_settings(spec)
     tokenizer = load_tokenizer(folder)
-    frame = material.training_texts(spec.texts)
+    frame = material.training_texts(spec.texts, spec.column)
     examples = build_examples(load_task("cap"), frame, tokenizer, settings)
     with tempfile.TemporaryDirectory() as out:
-        grouped = "group_by_length" if settings.group_by_length else "random"
         config = SFTConfig(
             output_dir=out,
             num_train_epochs=spec.epochs,
@@ -139,7 +144,7 @@ def _stock(spec: Spec) -> dict[str, Any]:
             gradient_checkpointing=True,
             bf16=False,
             max_length=None,
-            train_sampling_strategy=grouped,
+            train_sampling_strategy="random",
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -167,7 +172,7 @@ def _stock(spec: Spec) -> dict[str, Any]:
         "seconds": trainer.state.log_history[-1]["train_runtime"] - scores.paused,
         "whole": time.perf_counter() - began - scores.paused,
         "tokens": sum(len(example["input_ids"]) for example in examples),
-        "supervised": sum(len(example["labels"]) - 1 for example in examples),
+        "supervised": sum(sum(x != -100 for x in example["labels"][1:]) for example in examples),
         "accuracies": scores.accuracies,
         "clocks": scores.clocks,
     }
@@ -208,7 +213,7 @@ def _accuracy(model: Any, tokenizer: Any, spec: Spec) -> float:
     from helpers.prediction import answer
     from helpers.tasks import load_task
 
-    frame = material.held_out(spec.asked)
+    frame = material.held_out(spec.asked, spec.column)
     found = answer(load_task("cap"), frame, model, tokenizer)
     return float((found["labels"] == frame["labels"]).mean())
 
@@ -218,6 +223,8 @@ def ours_settings(spec: Spec) -> Any:
     from helpers.finetuning import FinetuningSettings
 
     own: dict[str, Any] = {"autocast": "auto"} if spec.side.endswith("fast") else {}
+    if spec.side == "published-same":
+        return published_settings(spec)
     if spec.side.startswith("ours-same"):
         own |= {"loss_on": "completion", "group_by_length": True}
         return published_settings(spec).model_copy(update=own)
@@ -239,7 +246,7 @@ def _ours(spec: Spec) -> dict[str, Any]:
     began = time.perf_counter()
     task, settings = load_task("cap"), ours_settings(spec)
     folder = material.base("causal" if "same" in spec.side else "prefix", spec.layers)
-    frame = material.training_texts(spec.texts)
+    frame = material.training_texts(spec.texts, spec.column)
     with tempfile.TemporaryDirectory() as out:
         fitted = fit(task, frame, None, folder, settings, Path(out), checkpoints=False)
     whole = time.perf_counter() - began
@@ -263,7 +270,7 @@ def _command_line(spec: Spec) -> dict[str, Any]:
     from helpers.tasks import load_task
 
     folder, task = material.base("causal", spec.layers), load_task("cap")
-    frame = material.training_texts(spec.texts)
+    frame = material.training_texts(spec.texts, spec.column)
     rows = [
         {"prompt": str(task.prompt(text, "short")), "completion": task.completion(task.loads(cell))}
         for text, cell in zip(frame["text"], frame["labels"], strict=True)

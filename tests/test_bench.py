@@ -10,11 +10,11 @@ from helpers.profiles import REPO
 
 sys.path.insert(0, str(REPO / "bench"))
 
+import accuracy
 import common
 import report
 import scaling
 import startup
-import training
 
 LIGHT_CHAPTERS = [name for name in startup.chapters() if name[:2] in ("01", "03", "08")]
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "llama_cpp", "vllm", "torchao")
@@ -53,9 +53,30 @@ def test_a_table_names_the_machine_and_the_report_shows_it(tmp_path, monkeypatch
     assert set(table["cores"]) == {common.CORES} and not table["idle"].any()
     assert (table["no-such-package"] == "none").all() and (table["texts"] == 8).all()
     shown = report.report(tmp_path, "no-such-profile")
-    assert "| one epoch [a note] | ours | 2.5 s (2 to 3) | ≤ 3 |" in shown
-    assert "| theirs over ours | ours | 12,500× |  |" in shown
+    assert "| side | one epoch | theirs over ours |" in shown
+    assert "| ours | 2.5 s (2 to 3), wanted ≤ 3 [a note] | 12,500× |" in shown
     assert "NOT idle: load 5.0" in shown and "torch 2" in shown
+
+
+def test_measures_that_few_sides_have_are_listed(tmp_path):
+    rows = [common.row(f"measure {i}", f"side {i}", [2.0], "s", "", "") for i in range(4)]
+    common.save("other", rows, ("torch",), str(tmp_path))
+    shown = report.report(tmp_path, "no-such-profile")
+    assert "| measure | side | median (range) | wanted |" in shown
+    assert "| measure 3 | side 3 | 2 s |  |" in shown
+
+
+def test_documents_show_the_committed_measurements():
+    for path, text in report.documents().items():
+        found = path.read_text(encoding="utf-8")
+        assert found == text, f"{path.name}: run python bench/report.py --write"
+        assert "≥ 12" in found and "×" in found
+
+
+def test_a_document_without_marks_is_refused(tmp_path):
+    (tmp_path / "a.md").write_text("no marks")
+    with pytest.raises(ValueError, match=r"a\.md needs the lines"):
+        report.written(tmp_path / "a.md", "text")
 
 
 def test_the_report_holds_the_chapters_of_a_run(tmp_path, monkeypatch):
@@ -76,12 +97,16 @@ def test_the_slope_of_a_power_law_is_its_exponent():
     assert abs(middle - 0.9) < 0.001 and low < middle < high < 0.92
 
 
-def test_the_tuned_learning_rate_is_the_best_of_the_grid(tmp_path):
-    given = training.Namespace(out=str(tmp_path))
-    assert training.tuned(given) == (training.TUNED, "learning rate not tuned on this machine")
-    rows = {"learning_rate": [2e-4, 2e-3, 2e-3], "epoch": [1, 1, 2], "accuracy": [0.1, 0.3, 0.4]}
-    pd.DataFrame(rows).to_csv(tmp_path / "training_tuning.csv", index=False)
-    assert training.tuned(given)[0] == 2e-3
+def test_the_recipe_that_is_timed_is_the_published_one_where_it_learns():
+    rows = {
+        "side": ["published", "published", "published-answers", "published-answers"],
+        "learning_rate": [1e-3, 2e-3, 1e-3, 2e-3],
+        "accuracy": [0.06, 0.3, 0.5, 0.4],
+    }
+    table = pd.DataFrame(rows)
+    assert accuracy.tuned(table, 0.06) == ("published", 2e-3, "")
+    side, rate, note = accuracy.tuned(table.replace(0.3, 0.08), 0.06)
+    assert (side, rate) == ("published-answers", 1e-3) and "at most 0.080" in note
 
 
 def test_no_light_chapter_and_no_table_of_ours_loads_torch():
@@ -123,7 +148,7 @@ def test_labelling_runs(tmp_path, capfd):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["training", "prediction", "scaling", "startup"])
+@pytest.mark.parametrize("name", ["training", "accuracy", "prediction", "scaling", "startup"])
 def test_a_benchmark_runs_as_a_command(name, tmp_path):
     command = [sys.executable, str(REPO / "bench" / f"{name}.py"), "--quick", "--out", tmp_path]
     subprocess.run(command, check=True, cwd=tmp_path)

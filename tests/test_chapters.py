@@ -68,6 +68,10 @@ def test_a_chapter_is_up_to_date_until_something_it_reads_or_wrote_changes(book)
     assert not is_up_to_date("01_first", run)
     table.write_text("x,1")
     assert is_up_to_date("01_first", run)
+    more = run.profile.model_copy(update={"workers": run.profile.workers + 1})
+    assert is_up_to_date("01_first", replace(run, profile=more))  # no result depends on it
+    other = run.profile.model_copy(update={"seed": run.profile.seed + 1})
+    assert not is_up_to_date("01_first", replace(run, profile=other))
     add("01_first", WRITE, "1 + 1")
     assert not is_up_to_date("01_first", run)
 
@@ -247,7 +251,7 @@ def test_a_failing_chapter_stops_what_needs_it_and_lets_the_others_end(pretended
 
 def test_how_many_chapters_run_at_a_time_depends_on_cores_and_memory(book):
     run, _ = book
-    assert (run.profile.workers, run.profile.threads) == (2, 1)
+    run = replace(run, profile=run.profile.model_copy(update={"workers": 2, "threads": 1}))
     gib = replicate.GIB
     found = [replicate.places(run, *c) for c in ((1, 64 * gib), (2, 64 * gib), (4, 64 * gib))]
     assert found == [1, 1, 2]

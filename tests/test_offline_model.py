@@ -142,6 +142,24 @@ def test_generation_runs_the_head_on_the_last_token_only(folder, monkeypatch):
     assert rows == [1, 1]
 
 
+def test_scoring_pools_the_last_token_only_and_changes_no_logit(folder):
+    model, tokenizer = load_model(folder).eval(), load_tokenizer(folder)
+    texts = ["a long question about fish and ships topic :", "tax topic :"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    pooled = []
+    pooling = model.base_model.encoder.layer[-1]
+    pooling.register_forward_hook(lambda _, given, made: pooled.append(made.shape[1]))
+    with torch.inference_mode():
+        whole = model(**batch, use_cache=False).logits[:, -1:]
+        last = model(**batch, use_cache=False, logits_to_keep=1).logits
+        cached = model(**batch, use_cache=True, logits_to_keep=1)
+    length = batch["input_ids"].shape[1]
+    assert pooled == [length, 1, length]  # what is kept for later tokens stays whole
+    assert cached.past_key_values.get_seq_length() == length
+    torch.testing.assert_close(last, whole, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(cached.logits, whole, rtol=1e-5, atol=1e-5)
+
+
 def _counting(forward, rows):
     def counted(states):
         rows.append(states.shape[1])

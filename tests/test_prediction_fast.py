@@ -158,6 +158,30 @@ def test_models_without_the_usual_arguments_are_scored(frame, tokenizer):
     pd.testing.assert_frame_equal(one, many)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "offline"])
+def test_the_head_is_applied_to_labels_alone_and_is_whole_again(
+    kind, base, frame, tokenizer, monkeypatch
+):
+    model = load_model(base).eval() if kind == "offline" else tiny(kind, tokenizer)
+    head, seen = model.get_output_embeddings(), []
+    named = Writer._named
+
+    def keep(self, scores):
+        seen.append(scores)
+        return named(self, scores)
+
+    monkeypatch.setattr(Writer, "_named", keep)
+    fast = answer(CAP, frame, model, tokenizer, batch_size=5, speed=ALONE)
+    assert seen[0].shape == (len(frame), len(CAP.labels))
+    assert head(torch.zeros(1, head.in_features)).shape[-1] == head.out_features
+    monkeypatch.setattr("helpers.prediction.writer._rows_of", lambda head, tokens: None)
+    whole = answer(CAP, frame, model, tokenizer, batch_size=5, speed=ALONE)
+    assert seen[1].shape == (len(frame), head.out_features)
+    labels = Grammar(CAP, tokenizer).single_tokens()
+    torch.testing.assert_close(seen[0], seen[1][:, labels], rtol=1e-5, atol=1e-5)
+    pd.testing.assert_frame_equal(fast, whole)
+
+
 def test_answers_are_those_of_one_text_at_a_time(base, frame, tokenizer, monkeypatch):
     monkeypatch.syspath_prepend(REPO / "bench")
     from published_prediction import one_at_a_time
@@ -252,6 +276,18 @@ def test_the_budget_follows_memory_and_size(tokenizer, frame, monkeypatch):
     one = answer(CAP, frame, small, tokenizer, speed=Speed(batch_tokens="auto"))
     two = answer(CAP, frame, small, tokenizer, speed=Speed(batch_tokens=70))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_a_batch_on_a_cpu_holds_what_its_caches_hold(base, frame, tokenizer, monkeypatch):
+    given, model = [], load_model(base)
+    write = Writer.write
+    monkeypatch.setattr(Writer, "write", lambda self, p: given.append(len(p)) or write(self, p))
+    monkeypatch.setattr("helpers.prediction.CPU_TOKENS", 150)
+    small = answer(CAP, frame, model, tokenizer)
+    assert given == [2, 3]  # the two longest texts count 63 tokens each, with padding
+    given.clear()
+    pd.testing.assert_frame_equal(answer(CAP, frame, model, tokenizer, batch_size=4), small)
+    assert given == [4, 1]
 
 
 # --- the grammar's walk -------------------------------------------------------------------------

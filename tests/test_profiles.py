@@ -1,10 +1,13 @@
 """Profiles refuse what they do not know; every shipped profile is valid."""
 
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
 from helpers.experiments import settings_for
 from helpers.models import get_model
+from helpers.plans import Speed
 from helpers.profiles import PROFILES, ProfileError, load_profile, profile_names
 from helpers.runs import open_run
 from helpers.tasks import load_task
@@ -43,6 +46,26 @@ def test_a_misspelt_key_is_refused_and_named(tmp_path, demo):
     with pytest.raises(ProfileError, match=r"bootstraps: unknown key") as error:
         load_profile(write(tmp_path, demo))
     assert "bootstrap: Field required" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gib", "workers"), [(1, 64, 1), (2, 64, 2), (16, 64, 16), (16, 4, 2), (2, 0.5, 1)]
+)
+def test_workers_follow_cores_and_memory(cores, gib, workers, monkeypatch):
+    free = SimpleNamespace(available=int(gib * 2**30))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert load_profile("demo").workers == workers
+
+
+def test_how_predictions_are_computed_is_a_setting(tmp_path, demo):
+    demo["prediction"] = {"autocast": "auto", "batch_tokens": 512}
+    assert load_profile(write(tmp_path, demo)).prediction == Speed(
+        autocast="auto", batch_tokens=512
+    )
+    demo["prediction"] = {"autocats": "auto"}
+    with pytest.raises(ProfileError, match=r"prediction\.autocats: unknown key"):
+        load_profile(write(tmp_path, demo))
 
 
 def test_a_misspelt_nested_key_is_refused_and_named(tmp_path, demo):

@@ -87,7 +87,7 @@ def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
         "files": _sums(files, REPO),
         "earlier": _sums(earlier, run.root),
         "archive": _archive(chapters[name], run),
-        "profile": run.profile.model_dump(),
+        "profile": run.profile.model_dump(exclude={"workers"}),  # changes time, no result
         "versions": versions(),
     }
 

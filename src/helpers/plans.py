@@ -54,6 +54,29 @@ class Finetuning(Strict):
     tasks: dict[str, TaskPlan]
 
 
+class Speed(Strict):
+    """How predictions are computed; the defaults repeat a run bit by bit.
+
+    Attributes
+    ----------
+    engine : ``transformers``, or ``vllm`` where it is installed (`helpers.prediction.vllm`).
+    autocast : ``bfloat16`` multiplies matrices with 8 bits of precision, several times faster on
+        processors made for it (AVX512-BF16, AMX, GPUs); ``auto`` does so only there. Answers
+        change a little: `helpers.prediction.precision.agreement` says how much.
+    quantise : ``int8`` keeps linear layers in 8 bits (CPU; needs the extra ``[int8]``).
+    share_prefix : run the tokens with which all prompts begin (instruction and codebook) once;
+        ``auto`` where that is exact and pays, ``on`` refuses where it is not exact.
+    batch_tokens : most tokens of a batch, padding counted, instead of a number of texts; ``auto``
+        derives it from the free memory.
+    """
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    autocast: Literal["none", "bfloat16", "auto"] = "none"
+    quantise: Literal["none", "int8"] = "none"
+    share_prefix: Literal["auto", "on", "off"] = "auto"
+    batch_tokens: PositiveInt | Literal["auto"] | None = None
+
+
 Method = Literal["v1", "v2", "v3", "v4", "direct", "groups"]
 View = Literal["text", "subject"]
 ReviewMode = Literal["reject", "correct"]
@@ -253,6 +276,44 @@ class PartsStudy(Strict):
     tasks: dict[str, PartsPlan] = Field(default_factory=dict)
     causal: dict[str, CausalParts] = Field(default_factory=dict)
     explained: PositiveInt = 5
+
+
+class EstimatesStudy(Strict):
+    """Chapter 09: from labels to quantities.
+
+    Attributes
+    ----------
+    by : task -> columns by which shares are given; ``period`` is made from ``year``. What the
+        texts do not have is left out, and the chapter says so.
+    periods : years in which a period begins.
+    labels : number of labels by group, and of tasks with several labels a text.
+    topic : task (one label a text) -> labels that the regressions and the simulation take
+        together (default: the most predicted one). Choose them before looking at codes.
+    effect : of them on the outcome that is made up for the second regression, in standard
+        deviations of its noise.
+    folds : of the cross-fitted model; 0 leaves it out.
+    replications : of the simulation, for each of its designs.
+    n_population : texts of each simulated population (default: as many as were predicted).
+    n_coded, accuracies, differential : the designs: coded texts; share of right predictions
+        (beside the crowd's own); share of predictions that are replaced by the topic in texts
+        of later years (0: the crowd's errors alone).
+    widths : interval widths (from limit to limit) for which the number of labels is planned.
+    corpus : texts of the corpus that it is planned for.
+    """
+
+    by: dict[str, list[str]] = Field(default_factory=dict)
+    periods: list[int] = Field(default_factory=list)
+    labels: PositiveInt = 4
+    topic: dict[str, list[str]] = Field(default_factory=dict)
+    effect: float = 0.5
+    folds: int = Field(default=5, ge=0)
+    replications: int = Field(default=1000, ge=20)
+    n_population: PositiveInt | None = None
+    n_coded: list[int] = Field(default=[50, 100, 200, 400], min_length=2)
+    accuracies: list[float] = Field(default=[0.7, 0.9], min_length=1)
+    differential: list[float] = Field(default=[0.0, 0.2], min_length=1)
+    widths: list[float] = Field(default=[0.1, 0.05], min_length=1)
+    corpus: PositiveInt = 100_000
 
 
 class Verification(Strict):

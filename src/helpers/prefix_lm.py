@@ -26,7 +26,10 @@ from transformers import (
     BertGenerationEncoder,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-from transformers.models.bert_generation.modeling_bert_generation import BertGenerationAttention
+from transformers.models.bert_generation.modeling_bert_generation import (
+    BertGenerationAttention,
+    BertGenerationCrossAttention,
+)
 
 
 class PrefixLMConfig(BertGenerationConfig):
@@ -49,9 +52,20 @@ class PoolingLayer(nn.Module):
         encoder_hidden_states: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
         past_key_values: Any = None,
+        only_last: bool = False,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """Attend once over the visible tokens; (batch, length, hidden) in and out."""
+        """Attend once over the visible tokens; (batch, length, hidden) in and out.
+
+        With ``only_last``, and no cache, only the last token asks: (batch, 1, hidden) out.
+        """
+        if only_last and past_key_values is None and attention_mask is not None:
+            last, inner = hidden_states[:, -1:], self.attention.self
+            # One query on other tokens is what cross-attention computes, with the same weights.
+            output, _ = BertGenerationCrossAttention.forward(
+                inner, last, hidden_states, attention_mask[:, :, -1:]
+            )
+            return self.attention.output(output, last)
         output, _ = self.attention(
             hidden_states, attention_mask, past_key_values=past_key_values, **kwargs
         )
@@ -115,6 +129,7 @@ class PrefixLMEncoder(BertGenerationEncoder):
         prefix_length: torch.Tensor | None = None,
         lower_states: torch.Tensor | None = None,
         first_layer: int = 0,
+        only_last: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Run the backbone; see `prefix_mask` for what ``prefix_length`` means.
@@ -138,6 +153,8 @@ class PrefixLMEncoder(BertGenerationEncoder):
             for layer in self.encoder.layer[first_layer:]:
                 states = layer(states, additive)
             return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states)
+        if only_last:  # for the pooling layer; other layers pass it over
+            kwargs["only_last"] = True
         return super().forward(
             input_ids=input_ids,
             attention_mask=additive,
@@ -204,6 +221,7 @@ class PrefixLMForCausalLM(BertGenerationDecoder):
             prefix_length=prefix_length,
             past_key_values=past_key_values,
             logits_to_keep=logits_to_keep,
+            only_last=isinstance(logits_to_keep, int) and logits_to_keep == 1,
             **kwargs,
         )
 

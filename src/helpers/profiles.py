@@ -6,19 +6,22 @@ so that a misspelt setting never silently falls back to a default.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from helpers.plans import (
+    EstimatesStudy,
     Finetuning,
     HelpersError,
     Labelling,
     Limit,
     PartsStudy,
     SizeStudy,
+    Speed,
     Strict,
     TaskPlan,
     Verification,
@@ -37,6 +40,8 @@ __all__ = [
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILES = REPO / "config" / "profiles"
+WORKER_MEMORY = 3 * 2**29
+"""Free memory that ``workers: auto`` sets aside for each; a training of the demo needs less."""
 
 
 class ProfileError(HelpersError):
@@ -70,8 +75,16 @@ class Profile(Strict):
     labelling: Labelling = Labelling()
     verification: Verification = Verification()
     finetuning: Finetuning
+    prediction: Speed = Speed()
     training_size: SizeStudy = SizeStudy()
     what_to_finetune: PartsStudy = PartsStudy()
+    estimates: EstimatesStudy = EstimatesStudy()
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _as_many_as_fit(cls, value: Any, info: ValidationInfo) -> Any:
+        """Replace ``auto`` by what this machine has room for; no result depends on it."""
+        return room_for_workers(info.data.get("threads", 1)) if value == "auto" else value
 
     def source(self, task: str) -> Source:
         """Return where the texts of `task` come from."""
@@ -86,6 +99,15 @@ class Profile(Strict):
                 f"profile '{self.name}' has no finetuning.tasks.{task}: add it, or leave the "
                 f"task out with TASKS={','.join(self.finetuning.tasks)}"
             ) from None
+
+
+def room_for_workers(threads: int) -> int:
+    """Return how many workers this machine has cores and free memory for; at least one."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    by_memory = psutil.virtual_memory().available // WORKER_MEMORY
+    return max(1, min((cores or 1) // threads, by_memory))
 
 
 def profile_names() -> list[str]:

@@ -80,6 +80,7 @@ def _cells(run: Run) -> list[Cell]:
                     settings=job.settings,
                     base=job.model,
                     revision=job.revision,
+                    speed=run.profile.prediction,
                 )
             )
     return cells

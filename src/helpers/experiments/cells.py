@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.finetuning.settings import FinetuningSettings
+from helpers.plans import Speed
 from helpers.runs import artifact, frame_sha256, write_frame, write_json
 from helpers.tasks import load_task
 
@@ -53,7 +54,7 @@ class Cell:
     out : folder of the result.
     inputs : what decides the result besides texts (code, weights, versions).
     cost : rough work, to start with the longest.
-    settings, base, revision, free : of a causal model; `settings` None: a simple method.
+    settings, base, revision, free, speed : of a causal model; `settings` None: a simple method.
     embedding : of the texts, for simple methods that need it.
     copy_from : predictions that an equal training of chapter 04 made already.
     """
@@ -68,6 +69,7 @@ class Cell:
     base: str | Path = ""
     revision: str | None = None
     free: bool = False
+    speed: Speed = Speed()
     embedding: Any = None
     copy_from: Path | None = field(default=None, compare=False)
 
@@ -80,6 +82,7 @@ class Cell:
             "asked": frame_sha256(self.asked[["id", "text"]]),
             "settings": self.settings.model_dump() if self.settings else None,
             "free": self.free,
+            "speed": self.speed.model_dump(),
         }
 
 
@@ -113,6 +116,7 @@ def _causal(cell: Cell, folder: Path) -> None:
         folder,
         revision=cell.revision,
         free=cell.free,
+        speed=cell.speed,
     )
     write_frame(folder / "predictions.parquet", made.constrained)
     if made.free is not None:

@@ -78,12 +78,13 @@ def _prediction(
         "device": settings.device,
         "quantised": quantised,
         "threads": settings.threads,
+        "speed": run.profile.prediction,
     }
     record = (trained or base_folder(run, key)) / "artifact.json" if _is_local(key, trained) else ""
     inputs = {
         "texts": frame_sha256(texts[["id", "text", "split"]]),
         "model": file_sha256(Path(record)) if record else [str(model), revision],
-        "options": options,
+        "options": options | {"speed": run.profile.prediction.model_dump()},
         "fingerprint": fingerprint(load_task(task)),
     }
     return Prediction(task, texts, path, model, revision, adapter, inputs, options)

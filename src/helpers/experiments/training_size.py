@@ -160,6 +160,7 @@ class _Grid:
             settings=job.settings,
             base=job.model,
             revision=job.revision,
+            speed=self.run.profile.prediction,
             free=self.plan.free and key.seed == 0,
             copy_from=self._made_before.get(_identity(job.inputs())),
         )

@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.finetuning.fit import fit
 from helpers.finetuning.run import performance
 from helpers.finetuning.settings import FinetuningSettings
-from helpers.prediction import answer
+from helpers.prediction import Speed, answer
 from helpers.tasks import Task
 
 FREE_TOKENS = 48
@@ -48,6 +48,7 @@ def train_and_answer(
     *,
     revision: str | None = None,
     free: bool = False,
+    speed: Speed | None = None,
 ) -> Answers:
     """Train on labelled texts and answer others; nothing but checkpoints' remains is written.
 
@@ -57,6 +58,7 @@ def train_and_answer(
     asked : columns id, text and split; labels are not looked at.
     folder : where the trainer may write.
     free : also let the model answer without constraints.
+    speed : as in `helpers.prediction.predict`; the trained model is in memory, in its own data type.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def train_and_answer(
     options: dict[str, Any] = {
         "prompt_style": settings.prompt_style,
         "max_prompt_tokens": settings.max_prompt_tokens,
+        "speed": speed,
     }
     texts = asked[["id", "text", "split"]]
     constrained = answer(task, texts, trained, fitted.tokenizer, lower=fitted.lower, **options)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers.grammar import Grammar
 from helpers.language_models import load_model, load_tokenizer, prompt_tokens, set_threads
-from helpers.prediction.batches import Limit, in_batches, token_budget
+from helpers.prediction.batches import CPU_TOKENS, Limit, in_batches, token_budget
 from helpers.prediction.prefix import inner_model, share
 from helpers.prediction.speed import PredictionError, Speed, autocast
 from helpers.prediction.writer import Writer
@@ -33,7 +33,7 @@ def predict(
     prompt_style: Literal["short", "full"] = "short",
     max_prompt_tokens: int = 256,
     max_new_tokens: int = 48,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     constrained: bool = True,
     dtype: str = "float32",
     device: str = "cpu",
@@ -52,7 +52,8 @@ def predict(
     adapter : folder of a LoRA adapter to put on top (for 4-bit models).
     prompt_style, max_prompt_tokens : as in training.
     max_new_tokens : longest answer in tokens.
-    batch_size : texts a step, sorted by length.
+    batch_size : texts a step, sorted by length (default: on a CPU as many as have 2,048 tokens,
+        which its caches hold; elsewhere 32).
     constrained : allow only answers of the task.
     dtype, device, quantised : how to load the model.
     threads : torch threads (default: as they are); results depend on it in rounding.
@@ -113,7 +114,7 @@ def answer(
     prompt_style: Literal["short", "full"] = "short",
     max_prompt_tokens: int = 256,
     max_new_tokens: int = 48,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     constrained: bool = True,
     lower: Any = None,
     progress: bool = False,
@@ -155,10 +156,12 @@ def answer(
     return as_frame(task, frame, answers)
 
 
-def _limit(speed: Speed, rows: int, model: Any, shared: int, new_tokens: int) -> Limit:
-    if speed.batch_tokens is None:
-        return Limit(rows, shared=shared + new_tokens)
+def _limit(speed: Speed, rows: int | None, model: Any, shared: int, new_tokens: int) -> Limit:
     tokens = speed.batch_tokens
+    if tokens is None and rows is None and model.device.type == "cpu":
+        tokens = CPU_TOKENS
+    if tokens is None:
+        return Limit(rows or 32, shared=shared + new_tokens)
     if tokens == "auto":
         tokens = token_budget(inner_model(model), new_tokens)
     return Limit(None, tokens, shared + new_tokens)

@@ -10,6 +10,8 @@ from helpers.prediction.speed import PredictionError
 
 MOST_TOKENS = 131_072
 """Upper end of ``batch_tokens: auto``: larger batches fill no machine better."""
+CPU_TOKENS = 2_048
+"""Tokens of a batch on a CPU, unless set: more do not fit its caches (bench/prediction.py)."""
 SHARE = 0.4
 """Part of the free memory that ``batch_tokens: auto`` plans with."""
 

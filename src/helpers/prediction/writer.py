@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from helpers.grammar import Grammar, Walk
 from helpers.prediction.prefix import SharedPrefix, accepted
+
+
+def _rows_of(head: Any, tokens: list[int] | None) -> tuple[Any, Any] | None:
+    """Return weights and bias of a plain linear head for some tokens; None for other heads."""
+    import torch
+
+    if tokens is None or type(head) is not torch.nn.Linear:
+        return None
+    return head.weight[tokens], None if head.bias is None else head.bias[tokens]
+
+
+@contextmanager
+def _only_rows(head: Any, rows: tuple[Any, Any] | None) -> Iterator[None]:
+    """Let a head give the logits of some tokens alone: most of a small model is its vocabulary."""
+    import torch
+
+    if rows is None:
+        yield
+        return
+    head.forward = lambda states: torch.nn.functional.linear(states, *rows)
+    try:
+        yield
+    finally:
+        del head.forward  # an attribute of the object, in front of its class's method
 
 
 class Writer:
@@ -37,6 +63,8 @@ class Writer:
         self.labels = grammar.single_tokens() if constrained else None
         self.lower, self.shared = lower, shared
         self._accepted = accepted(model)
+        self._head = model.get_output_embeddings()
+        self._rows = _rows_of(self._head, self.labels)
 
     def write(self, prompts: list[list[int]]) -> list[str]:
         """Return one answer a prompt; prompts lack the beginning that is shared."""
@@ -70,14 +98,15 @@ class Writer:
             mask = self._behind(mask, [1] * len(self.shared.tokens))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         options = {"position_ids": positions, "logits_to_keep": 1}
-        logits = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            use_cache=self.shared is not None,
-            **{name: value for name, value in options.items() if name in self._accepted},
-            **self._start(len(ids)),
-        ).logits
-        return self._named(logits[:, -1, self.labels])
+        with _only_rows(self._head, self._rows):
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                use_cache=self.shared is not None,
+                **{name: value for name, value in options.items() if name in self._accepted},
+                **self._start(len(ids)),
+            ).logits
+        return self._named(logits[:, -1])
 
     def _score_from(self, prompts: list[list[int]]) -> list[str]:
         """Score as `_score` does, from the kept states of the lower layers."""
@@ -89,10 +118,13 @@ class Writer:
         mask = (torch.arange(longest)[None] < lengths[:, None]).long()
         hidden = self.model.base_model(input_ids=mask, attention_mask=mask, **states)
         last = hidden.last_hidden_state[torch.arange(len(prompts)), lengths - 1]
-        return self._named(self.model.get_output_embeddings()(last)[:, self.labels])
+        with _only_rows(self._head, self._rows):
+            return self._named(self._head(last))
 
     def _named(self, scores: Any) -> list[str]:
-        """Return the answer with the highest score in each row."""
+        """Return the answer with the highest score in each row, of labels or of all tokens."""
+        if self.labels is not None and scores.shape[-1] != len(self.labels):
+            scores = scores[:, self.labels]
         return [f" {self.grammar.codes[i]}" for i in scores.argmax(-1).tolist()]
 
     def _generate(self, ids: Any, mask: Any) -> list[str]:
