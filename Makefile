@@ -21,7 +21,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate study published data check-published lab figures bench test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study published estimates data check-published lab figures bench test test-full lint format lock clean clean-all
 
 help: ## show this list
 	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
@@ -39,6 +39,10 @@ study: $(STAMP) ## the full grid of chapters 06 and 07: hours; stop and go on as
 
 published: $(STAMP) ## chapter 08 alone: the published results, from the authors' files
 	@$(BIN)/python -m helpers replicate --profile published $(UPSTREAM_OPTION) 08_published_results
+
+estimates: $(STAMP) ## chapter 09 and what it needs: from labels to shares and coefficients
+	@$(BIN)/python -m helpers replicate --profile "$(PROFILE)" $(UPSTREAM_OPTION) $(TASKS_OPTION) \
+		09_estimates
 
 data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verify a copy)
 	@$(BIN)/python -m helpers data $(UPSTREAM_OPTION)

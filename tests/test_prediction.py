@@ -5,7 +5,12 @@ import pytest
 
 from helpers import offline_model
 from helpers.grammar import Grammar
-from helpers.language_models import load_tokenizer
+from helpers.language_models import (
+    LanguageModelError,
+    load_tokenizer,
+    prompt_tokens,
+    prompts_tokens,
+)
 from helpers.prediction import as_frame, predict
 from helpers.tasks import load_task
 
@@ -101,6 +106,18 @@ def test_as_frame_keeps_status_and_empty_labels():
     done = as_frame(DATAVERSE, frame, [" 1 3", " 99", " what"])
     assert done["status"].tolist() == ["ok", "off_list", "unparsed"]
     assert done["labels"].tolist()[1:] == ["[]", "[]"]
+
+
+def test_many_prompts_become_the_tokens_of_each(base, monkeypatch):
+    monkeypatch.setattr("helpers.language_models.TOGETHER", 3)
+    tokenizer = load_tokenizer(base)
+    texts = ["tax", "", "a very long text " * 40, "Fish & ships\n", "x", "Übersee"]
+    prompts = [CAP.prompt(text, "short") for text in texts]
+    found = prompts_tokens(tokenizer, prompts, 32)
+    assert found == [prompt_tokens(tokenizer, prompt, 32) for prompt in prompts]
+    assert [len(tokens) for tokens in found].count(32) == 1
+    with pytest.raises(LanguageModelError, match="without its text"):
+        prompts_tokens(tokenizer, prompts, 3)
 
 
 def test_tokens_of_an_answer_do_not_depend_on_neighbours(base):

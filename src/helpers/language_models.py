@@ -6,12 +6,16 @@ tokens that it is asked with. torch and transformers are imported when a functio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from helpers.runs import HelpersError
 from helpers.tasks import Prompt
+
+TOGETHER = 1_024
+"""Prompts that are turned into tokens at once: larger batches are slower."""
 
 
 class LanguageModelError(HelpersError):
@@ -147,6 +151,21 @@ def prompt_tokens(tokenizer: Any, prompt: Prompt, limit: int) -> list[int]:
         )
     cut = set(of_text[-excess:])
     return [token for i, token in enumerate(ids) if i not in cut]
+
+
+def prompts_tokens(tokenizer: Any, prompts: Sequence[Prompt], limit: int) -> list[list[int]]:
+    """Turn many prompts into tokens at once; see `prompt_tokens`, which cuts the long ones."""
+    if tokenizer.chat_template:
+        return [prompt_tokens(tokenizer, prompt, limit) for prompt in prompts]
+    found: list[list[int]] = []
+    for start in range(0, len(prompts), TOGETHER):
+        part = prompts[start : start + TOGETHER]
+        coded = tokenizer([str(prompt) for prompt in part], return_attention_mask=False)
+        found += [
+            list(ids) if len(ids) <= limit else prompt_tokens(tokenizer, prompt, limit)
+            for ids, prompt in zip(coded["input_ids"], part, strict=True)
+        ]
+    return found
 
 
 def word_tokens(tokenizer: Any, word: str, first: bool) -> list[int]:

@@ -228,7 +228,10 @@ class Task:
     def prompt(self, text: str, style: Literal["short", "full"] = "short") -> Prompt:
         """Return the prompt for a text: instruction and codebook first, the text last."""
         parts = self._prompts[style]
-        return Prompt(parts.head.replace("{codebook}", self.codebook_text()), text, parts.tail)
+        head = parts.head
+        if "{codebook}" in head:  # written anew for each text otherwise
+            head = head.replace("{codebook}", self.codebook_text())
+        return Prompt(head, text, parts.tail)
 
     def completion(self, labels: Any) -> str:
         """Return what a model should write, e.g. ``" 6"``, ``" 3 7"``, ``" 4 high 12 low"``."""

@@ -69,7 +69,7 @@ class Cell:
     base: str | Path = ""
     revision: str | None = None
     free: bool = False
-    speed: Speed = Speed()
+    speed: Speed = field(default_factory=Speed)
     embedding: Any = None
     copy_from: Path | None = field(default=None, compare=False)
 

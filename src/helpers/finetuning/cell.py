@@ -58,7 +58,7 @@ def train_and_answer(
     asked : columns id, text and split; labels are not looked at.
     folder : where the trainer may write.
     free : also let the model answer without constraints.
-    speed : as in `helpers.prediction.predict`; the trained model is in memory, in its own data type.
+    speed : as in `helpers.prediction.answer`.
 
     Raises
     ------

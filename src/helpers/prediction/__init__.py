@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from helpers.grammar import Grammar
-from helpers.language_models import load_model, load_tokenizer, prompt_tokens, set_threads
+from helpers.language_models import load_model, load_tokenizer, prompts_tokens, set_threads
 from helpers.prediction.batches import CPU_TOKENS, Limit, in_batches, token_budget
 from helpers.prediction.prefix import inner_model, share
 from helpers.prediction.speed import PredictionError, Speed, autocast
@@ -133,10 +133,8 @@ def answer(
 
     speed = speed or Speed()
     loaded.eval()
-    prompts = [
-        prompt_tokens(tokenizer, task.prompt(text, prompt_style), max_prompt_tokens)
-        for text in frame["text"]
-    ]
+    asked = [task.prompt(text, prompt_style) for text in frame["text"]]
+    prompts = prompts_tokens(tokenizer, asked, max_prompt_tokens)
     grammar = Grammar(task, tokenizer)
     options: dict[str, Any] = {"constrained": constrained, "longest": max_new_tokens}
     with torch.inference_mode(), autocast(speed.autocast, loaded.device.type):
