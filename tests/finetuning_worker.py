@@ -2,6 +2,9 @@
 
 ``torchrun --nproc_per_node 2 tests/finetuning_worker.py FOLDER CASE...`` trains each case for one
 step with half the batch in each process; the first saves the parameters as ``FOLDER/CASE.pt``.
+
+``accelerate launch ... tests/finetuning_worker.py as-on-gpus OPTION...`` is ``-m helpers.finetuning
+OPTION...`` with FSDP on processors.
 """
 
 from __future__ import annotations
@@ -94,7 +97,7 @@ def make_trainer(
     from datasets import Dataset
     from peft import LoraConfig
 
-    from helpers.finetuning.fit import _arguments
+    from helpers.finetuning.arguments import training_arguments
     from helpers.finetuning.settings import FinetuningSettings
     from helpers.finetuning.trainer import Collator, CompletionTrainer
 
@@ -108,7 +111,7 @@ def make_trainer(
         weight_decay=0.0,
         max_grad_norm=1e9,
     )
-    arguments = _arguments(settings, out, evaluate=False, checkpoints=False)
+    arguments = training_arguments(settings, out, evaluate=False, checkpoints=False)
     arguments.optim = "sgd"  # an adaptive optimiser's first step hides the size of gradients
     examples = random_examples(n)
     torch.manual_seed(0)
@@ -163,5 +166,29 @@ def main(folder: Path, cases: list[str]) -> None:
     torch.distributed.destroy_process_group()
 
 
+def as_on_gpus(options: list[str]) -> int:
+    """Run ``python -m helpers.finetuning`` and let accelerate take processors for GPUs.
+
+    torch's FSDP2 runs on processors with gloo; accelerate 1.15 switches it on for accelerators
+    alone. That one condition is changed here, nothing else.
+    """
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    from helpers.finetuning.__main__ import main as finetune
+
+    original = PartialState.__init__
+
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = init
+    return finetune(options)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "as-on-gpus":
+        sys.exit(as_on_gpus(sys.argv[2:]))
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -84,7 +84,9 @@ def load_model(
     quiet()
     options: dict[str, Any] = {"revision": revision, "dtype": getattr(torch, dtype)}
     if quantised:
-        options |= {"quantization_config": four_bits(dtype), "device_map": {"": 0}}
+        bits = four_bits(dtype)  # refuses a machine without CUDA
+        # One of several processes has a GPU of its own.
+        options |= {"quantization_config": bits, "device_map": {"": torch.cuda.current_device()}}
     try:
         loaded = AutoModelForCausalLM.from_pretrained(model, **options)
     except (OSError, ValueError) as error:

@@ -5,8 +5,8 @@ done. The test split never comes here: callers pass the training and validation 
 """
 
 from helpers.finetuning.examples import build_examples, codebook_frame, codebook_phrases
-from helpers.finetuning.fit import FinetuningError
 from helpers.finetuning.jobs import Job, JobResult, finetune_all
+from helpers.finetuning.processes import FinetuningError
 from helpers.finetuning.run import train
 from helpers.finetuning.settings import FinetuningSettings
 

@@ -6,12 +6,15 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from helpers.finetuning.fit import CHECKPOINTS, Fitted, fit
+from helpers.finetuning import processes
+from helpers.finetuning.arguments import CHECKPOINTS
+from helpers.finetuning.fit import Fitted, fit
 from helpers.finetuning.settings import FinetuningSettings
 from helpers.runs import frame_sha256, versions, write_frame, write_json
 from helpers.tasks import Task
@@ -27,8 +30,12 @@ def train(
     *,
     revision: str | None = None,
     source: str | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Path:
     """Fine-tune a model; continue from the last checkpoint if `out` holds one.
+
+    Where a launcher started several processes (`helpers.finetuning.processes`), all of them call
+    this with the same arguments, and the main one writes.
 
     Parameters
     ----------
@@ -41,12 +48,13 @@ def train(
         ``history.csv``, ``manifest.json`` and ``performance.json``.
     revision : commit of a hub model.
     source : name of the base model for the manifest (default: the last part of `model`).
+    callbacks : of transformers' trainer, beside ours.
 
     Raises
     ------
     FinetuningError
-        If there is no training text, the settings do not suit the model, or the loss is no
-        number.
+        If there is no training text, the settings do not suit the model or the launcher's
+        configuration, or the loss is no number.
     """
     started = time.perf_counter()
     fitted = fit(
@@ -57,11 +65,13 @@ def train(
         settings,
         out,
         revision=revision,
-        resume=_last_checkpoint(out),
+        resume=_last_checkpoint(out) if processes.rank() == 0 else None,
+        callbacks=callbacks,
     )
+    whole = fitted.whole()
     if not fitted.trainer.accelerator.is_main_process:
-        return out  # under torchrun: one process writes
-    _save(fitted, settings, out)
+        return out
+    _save(fitted, whole, settings, out)
     write_frame(out / "history.csv", fitted.history)
     data = {"train": frame_sha256(train_frame[["text", "labels"]]), "n_train": len(train_frame)}
     write_json(
@@ -97,17 +107,17 @@ def _last_checkpoint(out: Path) -> str | None:
     return None if newest is None else str(newest)
 
 
-def _save(fitted: Fitted, settings: FinetuningSettings, out: Path) -> None:
+def _save(fitted: Fitted, whole: Any, settings: FinetuningSettings, out: Path) -> None:
     """Save the adapter and the merged model; a 4-bit model is merged where it is loaded next."""
     from helpers.finetuning.head_rows import save_tokens
 
     if settings.method != "full":
-        fitted.trainer.model.save_pretrained(out / "adapter")
-        save_tokens(fitted.trainer.model.get_base_model(), out / "adapter")
+        whole.save_pretrained(out / "adapter")
+        save_tokens(whole.get_base_model(), out / "adapter")
         fitted.tokenizer.save_pretrained(out / "adapter")
     if settings.method == "qlora":
         return
-    fitted.merged(settings).save_pretrained(out / "model")
+    fitted.merged(settings, whole).save_pretrained(out / "model")
     fitted.tokenizer.save_pretrained(out / "model")
 
 

@@ -2,17 +2,17 @@
 
 * The head is applied at supervised positions only (`helpers.finetuning.losses`).
 * Batches hold texts of similar length, in random order that depends on seed and epoch alone, so
-  that a resumed training sees the batches that an uninterrupted one would.
+  that a resumed training sees the batches that an uninterrupted one would, and several processes
+  those that one would (`helpers.finetuning.order`).
 * The collator tells a prefix language model where the prompt ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
@@ -20,6 +20,7 @@ from helpers.finetuning.examples import IGNORED
 from helpers.finetuning.frozen import LowerStates
 from helpers.finetuning.head_rows import AnswerHead
 from helpers.finetuning.losses import inner_model, supervised_loss
+from helpers.finetuning.order import Filled, KeepEpoch, LengthBatchedSampler
 from helpers.language_models import LanguageModelError
 from helpers.prefix_lm import PrefixLMConfig, prompt_length
 
@@ -57,44 +58,6 @@ class Collator:
             asked = [(e["input_ids"], p) for e, p in zip(examples, prompts, strict=True)]
             batch |= self.lower.batch(asked, longest)
         return batch
-
-
-class LengthBatchedSampler(Sampler[int]):
-    """Batches of similar length in random order, determined by seed and epoch.
-
-    Indices are shuffled, cut into pools of 20 batches, sorted by length within each pool, and the
-    batches are shuffled. Without `group` it is a plain shuffle.
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int, group: bool) -> None:
-        self.lengths, self.batch_size, self.seed, self.group = lengths, batch_size, seed, group
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        if not self.group:
-            return iter(order)
-        pool = 20 * self.batch_size
-        by_length = [
-            index
-            for start in range(0, len(order), pool)
-            for index in sorted(order[start : start + pool], key=self.lengths.__getitem__)
-        ]
-        size = self.batch_size
-        batches = [by_length[i : i + size] for i in range(0, len(by_length), size)]
-        # An incomplete batch stays last: the loader cuts the stream every `size` indices.
-        full = [batch for batch in batches if len(batch) == size]
-        rest = [index for batch in batches if len(batch) < size for index in batch]
-        mixed = torch.randperm(len(full), generator=generator).tolist()
-        return iter([index for i in mixed for index in full[i]] + rest)
 
 
 class CompletionTrainer(SFTTrainer):
@@ -150,8 +113,27 @@ class CompletionTrainer(SFTTrainer):
         self._signature_columns = ["input_ids", "labels"]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatchedSampler:
-        size = self.args.per_device_train_batch_size
-        return LengthBatchedSampler(self._lengths, size, self.args.seed, self._group)
+        several = self.args.world_size > 1
+        dealt = self.args.per_device_train_batch_size * self.args.world_size
+        step = dealt * self.args.gradient_accumulation_steps
+        sampler = LengthBatchedSampler(
+            self._lengths, step, self.args.seed, self._group, multiple=dealt if several else 1
+        )
+        if several:
+            self.pop_callback(KeepEpoch)
+            self.add_callback(KeepEpoch(sampler))
+        return sampler
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if self.args.world_size == 1:
+            return super()._get_eval_sampler(eval_dataset)
+        dealt = self.args.per_device_eval_batch_size * self.args.world_size
+        return SequentialSampler(range(len(eval_dataset) + -len(eval_dataset) % dealt))
+
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.args.world_size > 1:
+            dataset = Filled(dataset, self.processing_class.pad_token_id)
+        return super()._get_dataloader(dataset, *args, **kwargs)
 
     def padding_share(self) -> float:
         """Return the share of padding among all positions that were trained on."""
@@ -209,9 +191,12 @@ class MarkComplete(TrainerCallback):
     """Mark checkpoints that were written to their end: a kill may leave a partial one."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called after a checkpoint was written."""
+        """Called after a checkpoint was written: by this process, so wait for the others."""
         from pathlib import Path
 
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
