@@ -313,7 +313,7 @@ class EstimatesStudy(Strict):
     accuracies: list[float] = Field(default=[0.7, 0.9], min_length=1)
     differential: list[float] = Field(default=[0.0, 0.2], min_length=1)
     widths: list[float] = Field(default=[0.1, 0.05], min_length=1)
-    corpus: PositiveInt = 100_000
+    corpus: PositiveInt = 20_000
 
 
 class Verification(Strict):
