@@ -7,7 +7,9 @@ the titles of the same CAP questions, from the same six-layer weights, and are a
 that nobody trained on, under the same constraint: only labels can be answered. The stated accuracy
 is the best that the published recipe reaches on stock TRL within `epochs`, with its learning rate
 from the grid; where the loss on the whole text learns nothing in that time, it is that of the same
-recipe with the loss on the answer. Ours is trained for 1, 2, ... epochs until it is as accurate.
+recipe with the loss on the answer; where that does not learn either (it stays near the accuracy of
+the commonest label), there is no ratio, and ours is shown after one epoch. Otherwise ours is
+trained for 1, 2, ... epochs until it is as accurate.
 Seconds are from a base model on disk to a trained one in memory, without the time of asking.
 
 The grid is computed by this package's trainer: the same loss and steps as on stock TRL (a test
@@ -75,13 +77,21 @@ def most_frequent(given: Namespace) -> float:
     return float((material.held_out()["labels"] == common_label).mean())
 
 
-def to_accuracy(given: Namespace, side: str, rate: float, note: str) -> list[dict[str, Any]]:
-    """Time a recipe's best accuracy on stock TRL, then ours until it is as accurate."""
+def to_accuracy(
+    given: Namespace, side: str, rate: float, note: str, base_rate: float
+) -> list[dict[str, Any]]:
+    """Time a recipe's best accuracy on stock TRL, then ours until it is as accurate.
+
+    `base_rate`: the accuracy of the commonest label, which is not worth timing.
+    """
     print(f"  {side}: {given.epochs} epochs at {rate:g}", flush=True)
     theirs = fresh(given, side, epochs=given.epochs, learning_rate=rate, score=True)
     stated = max(theirs["accuracies"])
     epoch = theirs["accuracies"].index(stated)
-    slow, measure = theirs["clocks"][epoch], f"to accuracy {stated:.3f}"
+    slow, learnt = theirs["clocks"][epoch], stated > base_rate + BEYOND
+    measure = f"to accuracy {stated:.3f}" if learnt else "time (accuracies: see notes)"
+    if not learnt:
+        note = f"accuracy {stated:.3f}, no better than the commonest label; {note}"
     said = f"learning rate {rate:g}, epoch {epoch + 1} of {given.epochs}"
     rows = [row(measure, side, [slow], "s", note="; ".join(filter(None, [said, note])))]
     for name in OURS:
@@ -92,9 +102,9 @@ def to_accuracy(given: Namespace, side: str, rate: float, note: str) -> list[dic
             if reached >= stated:
                 break
         said = f"{epochs} epoch(s), accuracy {reached:.3f}"
-        said += "" if reached >= stated else ": NOT reached"
+        said += ": NOT reached" if learnt and reached < stated else ""
         rows.append(row(measure, name, [seconds], "s", note=said))
-        if reached >= stated:
+        if learnt and reached >= stated:
             rows.append(ratio(f"{side} over it", name, [slow], [seconds]))
     return rows
 
@@ -114,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
         tune(given)
     chosen = tuned(pd.read_csv(known), most_frequent(given))
     about = {"texts": given.texts, "layers": given.layers, "threads": common.CORES}
-    rows = to_accuracy(given, *chosen)
+    rows = to_accuracy(given, *chosen, most_frequent(given))
     save("accuracy", rows, PACKAGES, given.out, quick=given.quick, **about)
 
 
