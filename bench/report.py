@@ -23,6 +23,7 @@ TITLES = {
     "prediction": "Prediction",
     "shared_prefix": "Prediction with the codebook in the prompt, Llama type, random weights",
     "scaling": "Cost against the number of texts",
+    "classify": "Classifying many short texts, two-layer model",
     "labelling": "Labelling through an endpoint",
     "startup": "Start-up",
 }
