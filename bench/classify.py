@@ -149,11 +149,13 @@ def grow(given: Any, model: Path) -> list[dict[str, Any]]:
             print(f"  {number:,} rows: {measured['seconds']:.1f} s, {measured['MiB']:.0f} MiB")
             seconds[number].append(measured["seconds"])
             memory[number].append(measured["MiB"])
-    middle, low, high = slope(seconds)
-    line = row("slope of time in log-log", RAY, [middle], "", "≤ 1.05", "range: 95% interval")
+    rows = [row(f"time, {n:,} rows", RAY, values, "s") for n, values in seconds.items()]
+    if len(seconds) > 2:  # two sizes tell the start from the work, but no slope
+        middle, low, high = slope(seconds)
+        line = row("slope of time in log-log", RAY, [middle], "", "≤ 1.05", "range: 95% interval")
+        rows.append(line | {"min": low, "max": high, "rounds": sum(map(len, seconds.values()))})
     return [
-        *(row(f"time, {n:,} rows", RAY, values, "s") for n, values in seconds.items()),
-        line | {"min": low, "max": high, "rounds": sum(map(len, seconds.values()))},
+        *rows,
         *(row(f"peak memory, {n:,} rows", RAY, values, "MiB") for n, values in memory.items()),
     ]
 

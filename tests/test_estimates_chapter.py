@@ -266,7 +266,8 @@ def test_groups_with_few_coded_texts_are_named_and_not_drawn(tmp_path):
 
 def test_regressions_know_the_truth_and_say_what_is_made_up(run, pool):
     table, notes = estimates_regressions.regressions(run, pool)
-    assert not notes
+    left_out = "kind P has 0 coded texts with the topic or without it, fewer than 5: the kind is "
+    assert notes == [f"{left_out}left out of the regression"]
     outcome = table[table["role"] == "outcome"]
     assert {"decades"} <= set(outcome["term"]) and not outcome["made_up"].any()
     population, _ = estimates_regressions.regression_frames(run, pool)
@@ -292,7 +293,8 @@ def test_regressions_know_the_truth_and_say_what_is_made_up(run, pool):
 def test_a_regression_that_cannot_be_run_is_noted(run, pool):
     none = replace(pool, coded=pool.coded.assign(labels='"21"'))
     table, notes = estimates_regressions.regressions(run, none)
-    assert "topic as covariate: not run: no classical estimate" in notes[0]
+    assert notes[0].endswith("the kind is left out of the regression")
+    assert "topic as covariate: not run: no classical estimate" in notes[1]
     assert table.empty or set(table["role"]) == {"outcome"}
 
 

@@ -40,8 +40,9 @@ __all__ = [
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILES = REPO / "config" / "profiles"
-WORKER_MEMORY = 3 * 2**29
-"""Free memory that ``workers: auto`` sets aside for each; a training of the demo needs less."""
+WORKER_MEMORY = 2 * 2**30
+"""Free memory that ``workers: auto`` sets aside for each: chapters of the demo reach 3.9 GiB with
+two, their notebook's process included."""
 
 
 class ProfileError(HelpersError):

@@ -14,7 +14,9 @@ from helpers.runs import Run
 
 DECADES, OUTCOME = "decades", "made_up"
 YEAR_EFFECT = 0.2  # of ten years on the made-up outcome, in standard deviations of its noise
-FEWEST = 5  # coded texts of each kind: below, the kind is no covariate
+FEWEST = 5
+"""Coded texts with and without the topic in each kind: below, coefficients would get no intervals,
+and the kind is no covariate."""
 
 
 def regressions(run: Run, pool: Pool) -> tuple[pd.DataFrame, list[str]]:
@@ -29,7 +31,7 @@ def regressions(run: Run, pool: Pool) -> tuple[pd.DataFrame, list[str]]:
     table : one row a predictor, role, term and method: task, predictor, role, made_up (whether the
         outcome is), term, method, estimate, std_error, ci_low, ci_high, n, n_coded, note, truth
         (the same regression with gold labels of all texts), effect (known effect, else NaN).
-    notes : why a regression could not be run.
+    notes : why a regression could not be run, or has no kind.
 
     Both are empty where a text may have several labels, or has no year.
     """
@@ -37,7 +39,9 @@ def regressions(run: Run, pool: Pool) -> tuple[pd.DataFrame, list[str]]:
     if pool.task.label_type not in SETS and "year" in pool.texts:
         for predictor in pool.predicted:
             population, coded = regression_frames(run, pool, predictor)
-            first = {"outcome": "predicted", "covariates": [DECADES, *_kind(population, coded)]}
+            kind, missing = _kind(population, coded)
+            notes += [note for note in missing if note not in notes]
+            first = {"outcome": "predicted", "covariates": [DECADES, *kind]}
             second = {"outcome": OUTCOME, "covariates": ["predicted", DECADES]}
             for role, formula in (("outcome", first), ("covariate", second)):
                 try:
@@ -83,10 +87,17 @@ def regression_frames(
     return population, coded
 
 
-def _kind(population: pd.DataFrame, coded: pd.DataFrame) -> list[str]:
-    """Return the column of the kind of text, if enough coded texts are of each kind."""
+def _kind(population: pd.DataFrame, coded: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the column of the kind of text, or why it is left out."""
     if "kind" not in population or population["kind"].nunique() < 2:
-        return []
-    inside = population["id"].isin(coded["id"])
-    seen = population.loc[inside, "kind"].value_counts().reindex(population["kind"].unique())
-    return ["kind"] if seen.fillna(0).min() >= FEWEST else []
+        return [], []
+    rows = coded[["id", "truth"]].merge(population[["id", "kind"]], on="id")
+    seen = pd.crosstab(rows["kind"], rows["truth"])
+    seen = seen.reindex(index=population["kind"].unique(), columns=[0.0, 1.0], fill_value=0)
+    if seen.to_numpy().min() >= FEWEST:
+        return ["kind"], []
+    scarce = seen.min(axis=1)
+    return [], [
+        f"kind {scarce.idxmin()} has {scarce.min()} coded texts with the topic or without it, "
+        f"fewer than {FEWEST}: the kind is left out of the regression"
+    ]
