@@ -12,9 +12,9 @@ process of its own:
 
 Rates are of ``--compared`` rows, once with everything that the command does (imports, start of Ray,
 loading, planning, manifest) and once while workers worked. Then Ray alone at 10,000 and 100,000
-rows, with ``--million`` also at 1,000,000: times, their slope in log-log, and the peak memory of
-the command with all its child processes. Memory is the proportional set size (shared pages are
-counted once), looked at every two seconds.
+rows, with ``--million`` also at 1,000,000: times, those of a further row (the start is the same for
+all), and the peak memory of the command with all its child processes: the proportional set size
+(shared pages are counted once), looked at every two seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ import material
 import pandas as pd
 from common import Measured, ratio, row, save, take_turns
 from prediction import trained
-from scaling import slope
 
 PACKAGES = ("torch", "transformers", "ray", "pyarrow")
 FIRST, SECOND, RAY = "one process, 1 thread", "one process, 2 threads", "Ray, 2 workers"
@@ -150,10 +150,15 @@ def grow(given: Any, model: Path) -> list[dict[str, Any]]:
             seconds[number].append(measured["seconds"])
             memory[number].append(measured["MiB"])
     rows = [row(f"time, {n:,} rows", RAY, values, "s") for n, values in seconds.items()]
-    if len(seconds) > 2:  # two sizes tell the start from the work, but no slope
-        middle, low, high = slope(seconds)
-        line = row("slope of time in log-log", RAY, [middle], "", "≤ 1.05", "range: 95% interval")
-        rows.append(line | {"min": low, "max": high, "rounds": sum(map(len, seconds.values()))})
+    # The start is the same for all sizes: what counts is the price of further rows.
+    further = {}
+    for few, many in pairwise(given.numbers):
+        pairs = zip(seconds[few], seconds[many], strict=True)
+        further[f"{few:,} to {many:,}"] = [1e3 * (t2 - t1) / (many - few) for t1, t2 in pairs]
+    rows += [row(f"time of a further row, {n}", RAY, ms, "ms") for n, ms in further.items()]
+    for first, later in pairwise(further):
+        measure = f"time of a further row, {later}, over {first}"
+        rows.append(ratio(measure, RAY, further[later], further[first], "≤ 1.05"))
     return [
         *rows,
         *(row(f"peak memory, {n:,} rows", RAY, values, "MiB") for n, values in memory.items()),
