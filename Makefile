@@ -1,9 +1,10 @@
 # Everything runs in .venv, which is made by the first command that needs it.
 # `make` or `make help` lists the commands.
 
-PROFILE ?= demo
 UPSTREAM ?=
 TASKS ?=
+# A task of your own has a profile of its name (make new-task).
+PROFILE ?= $(if $(wildcard config/profiles/$(TASKS).yaml),$(TASKS),demo)
 PYTEST_ARGS ?=
 BENCH ?= training accuracy prediction scaling labelling startup
 QUICK ?=
@@ -21,10 +22,12 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate study published estimates data check-published lab figures bench test test-full lint format lock clean clean-all
+.PHONY: help setup replicate study published estimates new-task report archive verify-archive push \
+	serve checklist data check-published lab figures bench test test-full lint format lock clean \
+	clean-all
 
 help: ## show this list
-	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse]"
+	@echo "usage: make COMMAND [PROFILE=demo] [UPSTREAM=folder] [TASKS=cap,dataverse] [OPTIONS=...]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## install everything into .venv (redone only when the requirements change)
@@ -50,12 +53,42 @@ data: $(STAMP) ## download and verify the authors' files (UPSTREAM=folder: verif
 check-published: $(STAMP) ## certify that the authors' files yield the published values
 	@$(BIN)/python -m helpers check-published $(UPSTREAM_OPTION)
 
-lab: $(STAMP) ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks
+new-task: $(STAMP) ## take over your own texts: NAME=... CSV=file TEXT=column LABEL=column
+	@$(BIN)/python -m helpers.newtask --name "$(NAME)" --file "$(CSV)" --text "$(TEXT)" \
+		--label "$(LABEL)" $(if $(ID),--id "$(ID)") $(if $(TYPE),--label-type "$(TYPE)") \
+		$(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CODEBOOK),--codebook "$(CODEBOOK)") \
+		$(if $(KEEP),--keep "$(KEEP)") $(if $(DESCRIPTION),--description "$(DESCRIPTION)") $(OPTIONS)
+
+report: $(STAMP) ## write runs/<profile>/report.html anew
+	@$(BIN)/python -m helpers.report --profile "$(PROFILE)" $(UPSTREAM_OPTION) $(TASKS_OPTION)
+
+archive: $(STAMP) ## pack a finished run for a deposit: archives/<profile>
+	@$(BIN)/python -m helpers.archive make --profile "$(PROFILE)" $(UPSTREAM_OPTION) \
+		$(TASKS_OPTION) $(OPTIONS)
+
+verify-archive: $(STAMP) ## unpack FILE=archive.zip elsewhere, run it again, compare all tables
+	@$(BIN)/python -m helpers.archive verify "$(FILE)" $(UPSTREAM_OPTION) $(OPTIONS)
+
+checklist: $(STAMP) ## write docs/checklist.md (demo), or runs/<profile>/checklist.md
+	@$(BIN)/python -m helpers.checklist --profile "$(PROFILE)" $(TASKS_OPTION) \
+		$(if $(filter demo,$(PROFILE)),--write docs/checklist.md)
+
+push: $(STAMP) ## share a model: TASK=... [MODEL=...] [REPO=user/name, with HF_TOKEN set]
+	@$(BIN)/python -m helpers.share push --profile "$(PROFILE)" $(if $(TASK),--task "$(TASK)") \
+		$(if $(MODEL),--model "$(MODEL)") $(if $(REPO),--repo "$(REPO)") $(OPTIONS)
+
+serve: $(STAMP) ## serve a fine-tuned model to OpenAI's clients: TASK=... [MODEL=...]
+	@$(BIN)/python -m helpers.share serve --profile "$(PROFILE)" $(if $(TASK),--task "$(TASK)") \
+		$(if $(MODEL),--model "$(MODEL)") $(OPTIONS)
+
+lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb
 
 figures: ## copy figures to figures/, the committed copies; of study and published also tables
 	@if [ -d runs/demo/figures ]; then mkdir -p figures/demo && \
-		cp runs/demo/figures/*.png figures/demo/; fi
+		cp runs/demo/figures/*.png $(addprefix runs/demo/tables/,$(addsuffix .csv,metrics \
+		paired_tests verification_pool_recall verification_agreement estimates_summary \
+		estimates_misplaced label_sources_cap labelling_shares)) figures/demo/; fi
 	@if [ -f runs/study/tables/training_size_scores.csv ]; then mkdir -p figures/study && \
 		cp runs/study/figures/0[67]_*.png runs/study/tables/training_size_[cefns]*.csv \
 		runs/study/tables/parts_[cgs]*.csv figures/study/; fi

@@ -22,6 +22,7 @@ def toy():
     return gpu_training.Training(gpu_training.Recipe("ours"), "toy", "cpu")
 
 
+@pytest.mark.full
 def test_every_part_runs_and_what_is_missing_has_a_reason(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_model, "find_spec", lambda name: None)
     gpu.main(["--toy", "--rounds", "1", "--texts", "4", "--out", str(tmp_path)])

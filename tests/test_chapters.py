@@ -312,3 +312,23 @@ def wait_until(ready):
 def test_the_command_line_turns_errors_into_messages(capsys):
     assert main(["chapter", "01_data", "--profile", "dmeo"]) == 1
     assert "error: no profile 'dmeo'" in capsys.readouterr().err
+
+
+def test_no_chapter_depends_on_code_that_is_left_out_of_its_stamp():
+    left_out = tuple(f"helpers.{name}" for name in chapters.AFTERWARDS)
+    code = chapters.REPO / "src" / "helpers"
+    sources = {str(p): p.read_text(encoding="utf-8") for p in code.rglob("*.py")}
+    for name in chapters.load_chapters():
+        cells = nbformat.read(chapters.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+        sources[name] = "\n".join(c.source for c in cells if c.cell_type == "code")
+    apart = [str(code / name) + os.sep for name in chapters.AFTERWARDS]
+    used = [
+        (name, line)
+        for name, text in sources.items()
+        if not name.startswith(tuple(apart))
+        for line in text.splitlines()
+        if line.strip().startswith(("from", "import")) and any(w in line for w in left_out)
+    ]
+    assert [(os.path.basename(name), line) for name, line in used] == [
+        ("replicate.py", "from helpers.report import PAGE, make_report")  # after all chapters
+    ]

@@ -232,6 +232,9 @@ def test_readings_say_what_the_tables_say(tmp_path):
         f"{value['value'].item():.3f} ["
     )
     assert best_pair(found.metrics, task, MODELS) == ["big-ft", "majority"]
+    served = found.metrics[found.metrics["model"] == "big-ft"].assign(model="served")
+    with_served = pd.concat([found.metrics, served])  # behind an endpoint: no baseline
+    assert best_pair(with_served, task, MODELS) == ["big-ft", "majority"]
     assert names(MODELS, task)["tiny-ft"] == "tiny, fine-tuned"
     models = {"tiny": MODELS["tiny"], "tiny-ft": MODELS["tiny-ft"]}
     against_base = compare_task(task, texts, folder, models, reference="tiny-ft", n_resamples=200)

@@ -52,8 +52,11 @@ def test_a_misspelt_key_is_refused_and_named(tmp_path, demo):
     ("cores", "gib", "workers"), [(1, 64, 1), (2, 64, 2), (16, 64, 16), (16, 4, 2), (2, 0.5, 1)]
 )
 def test_workers_follow_cores_and_memory(cores, gib, workers, monkeypatch):
-    free = SimpleNamespace(available=int(gib * 2**30))
+    free = SimpleNamespace(available=int(gib * 2**30), total=2**40)
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    monkeypatch.setattr("helpers.limits._read", lambda _: "")  # no container's limits
+    for name in ("MEM_LIMIT", "CPU_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert load_profile("demo").workers == workers
 

@@ -9,6 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from helpers.archive.codebook import undescribed
 from helpers.chapters import load_chapters
 from helpers.labelling.archive import import_responses
 from helpers.labelling.store import ResponseStore
@@ -43,6 +44,11 @@ def test_every_chapter_is_executed_and_exported(smoke):
         assert all(cell.execution_count for cell in code if cell.source.strip())
         assert "seed 20241101" in json.dumps(notebook)
         assert (folder / "notebooks" / f"{name}.html").stat().st_size > 50_000
+
+
+@pytest.mark.replication
+def test_every_column_of_every_table_is_described(smoke):
+    assert undescribed(smoke[0]) == []
 
 
 @pytest.mark.replication

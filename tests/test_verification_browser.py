@@ -65,6 +65,7 @@ def decide(lab: Lab, number: int, *keys: str) -> None:
     says(lab, f"Saved {number}")
 
 
+@pytest.mark.full
 def test_thirty_decisions_by_keyboard_survive_a_reload_and_a_restart(notebook, tmp_path):
     lab = notebook("reject.ipynb", tmp_path, texts=40)
     page, items = lab.page, list(example(tmp_path, texts=40).items.values())

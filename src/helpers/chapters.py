@@ -20,6 +20,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from helpers.data.manifest import file_status, read_manifest
+from helpers.executed import clean_notebook
+from helpers.machine import machine
 from helpers.parallel import end_with
 from helpers.profiles import PROFILES, REPO, HelpersError, Strict
 from helpers.runs import Run, file_sha256, versions, write_json
@@ -27,6 +29,8 @@ from helpers.runs import Run, file_sha256, versions, write_json
 NOTEBOOKS = REPO / "notebooks"
 # Times and memory differ between two runs; no chapter depends on them.
 NOT_RESULTS = ("performance.json", "artifact.json", ".lock")
+# Packages that work with finished runs, or make what a run reads: no chapter's result is theirs.
+AFTERWARDS = ("archive", "checklist", "classify", "newtask", "report", "share", "start")
 # Environment variable: the process with which a chapter ends, so that a kill leaves no orphan.
 ENDS_WITH = "HELPERS_ENDS_WITH"
 NO_BAR = "HELPERS_NO_BAR"  # set: no progress bar, since another chapter may draw one
@@ -70,14 +74,12 @@ def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
     """Return all that decides what a chapter gives: file sums, resolved profile and versions."""
     chapters = load_chapters()
     files = [NOTEBOOKS / f"{name}.ipynb", REPO / "config" / "models.yaml"]
-    files += (REPO / "src" / "helpers").rglob("*.py")
+    code = REPO / "src" / "helpers"
+    files += [f for f in code.rglob("*.py") if f.relative_to(code).parts[0] not in AFTERWARDS]
     files += [REPO / "config" / "tasks" / f"{task}.yaml" for task in run.profile.tasks]
     files += (REPO / "data" / "codebooks").glob("*.csv")
     files += (REPO / "data" / "published").glob("*.csv")
-    if run.profile.data == "embedded":
-        files += (REPO / "data" / "embedded").glob("*.jsonl")
-    else:
-        files += [REPO / "data" / "upstream_manifest.csv"]
+    files += _data_files(run)
     earlier: list[Path] = []
     for needed in chapters[name].needs:
         earlier += _outputs(chapters[needed], run)
@@ -87,9 +89,40 @@ def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
         "files": _sums(files, REPO),
         "earlier": _sums(earlier, run.root),
         "archive": _archive(chapters[name], run),
-        "profile": run.profile.model_dump(exclude={"workers"}),  # changes time, no result
+        # These change time and what else is run, and no result of a chapter.
+        "profile": run.profile.model_dump(exclude={"workers", "chapters"}),
         "versions": versions(),
     }
+
+
+def _data_files(run: Run) -> list[Path]:
+    """Return the files that say what the texts are, by the sources of the run's tasks."""
+    named = [*run.profile.tasks, *run.profile.describe_only]
+    own = [task for task in named if run.profile.source(task) == "own"]
+    # The texts and the codebook; what was found in the user's file (report.*) decides nothing.
+    files = [path for task in own for path in (REPO / "data" / "own" / task).glob("[!r]*.*")]
+    if run.profile.data == "embedded":
+        return [*files, *(REPO / "data" / "embedded").glob("*.jsonl")]
+    if run.profile.data == "own":
+        return files
+    return [*files, REPO / "data" / "upstream_manifest.csv"]
+
+
+def wanted_chapters(run: Run, named: Iterable[str] = ()) -> list[str]:
+    """Return the chapters to run, in reading order: those named, else those of the profile.
+
+    Raises
+    ------
+    ChapterError
+        If one does not exist.
+    """
+    known, chosen = load_chapters(), list(named)
+    if not chosen:
+        of_profile = run.profile.chapters
+        chosen = list(known) if of_profile == "all" else of_profile
+    if unknown := [name for name in chosen if name not in known]:
+        raise ChapterError(f"no chapter {unknown[0]}: choose from {', '.join(known)}")
+    return [name for name in known if name in chosen]
 
 
 def _archive(chapter: Chapter, run: Run) -> dict[str, str]:
@@ -188,18 +221,20 @@ def execute(name: str, run: Run, parameters: dict[str, Any], progress: bool) -> 
             f"  the notebook up to that cell: {os.path.relpath(target)}\n"
             "  repair the cause and run the same command again: finished work is kept"
         ) from error
+    clean_notebook(target, {str(run.root.parent): "runs", str(run.upstream): "data/upstream"})
     export_html(target)
     outputs = _sums(_outputs(load_chapters()[name], run), run.root)
-    write_json(_stamp(name, run), {"inputs": inputs, "outputs": outputs})
+    write_json(_stamp(name, run), {"inputs": inputs, "outputs": outputs, "machine": machine()})
     return time.perf_counter() - began
 
 
 def export_html(notebook: Path) -> Path:
     """Write an executed notebook as HTML beside it."""
     import nbformat
-    from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, as_version=4))
+    from helpers.pages import exporter
+
+    body, _ = exporter().from_notebook_node(nbformat.read(notebook, as_version=4))
     target = notebook.with_suffix(".html")
     target.write_text(body, encoding="utf-8")
     return target

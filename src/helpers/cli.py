@@ -6,14 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from helpers.profiles import HelpersError
+from helpers.profiles import HelpersError, profile_for
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = argparse.ArgumentParser(add_help=False)
-    run.add_argument("--profile", default="demo", help="name in config/profiles, or a YAML file")
+    run.add_argument(
+        "--profile",
+        default="",
+        help="name in config/profiles, or a YAML file (default: demo, or "
+        "the profile of a task of your own)",
+    )
     run.add_argument("--root", default="", help="folder of all runs (default: runs/)")
     run.add_argument("--upstream", default="", help="folder with the authors' data files")
     run.add_argument("--tasks", default="", help="comma-separated (default: the profile's)")
@@ -88,6 +93,8 @@ def _check_published(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a `HelpersError` becomes its message and exit status 1."""
     options = _parser().parse_args(arguments)
+    if "tasks" in options:
+        options.profile = options.profile or profile_for(options.tasks)
     commands = {
         "replicate": _replicate,
         "chapter": _chapter,

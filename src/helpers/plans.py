@@ -95,6 +95,9 @@ class Endpoint(Strict):
     api_key_env : environment variable that holds the key; empty: the server needs none.
     api : ``chat`` (chat completions) or ``completions`` (plain prompts, for base models).
     mode : ``direct`` (one request a question) or ``batch`` (OpenAI's Batch API, half the price).
+    prompt : ``full`` (instruction and list of options), or ``short``: for a model of this package
+        that was trained on the task's short prompt (``python -m helpers.share serve`` says so); it
+        ends its answer by itself and is asked by ``v4`` or ``direct``.
     structured : ask for JSON that fits a schema (``json_schema``), for any JSON
         (``json_object``), or for plain text (``none``).
     logprobs : ask for log-probabilities; they become the confidence of an answer.
@@ -109,6 +112,7 @@ class Endpoint(Strict):
     api_key_env: str = ""
     api: Literal["chat", "completions"] = "chat"
     mode: Literal["direct", "batch"] = "direct"
+    prompt: Literal["full", "short"] = "full"
     structured: Literal["json_schema", "json_object", "none"] = "none"
     logprobs: bool = False
     concurrency: PositiveInt = 8

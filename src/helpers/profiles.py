@@ -6,7 +6,6 @@ so that a misspelt setting never silently falls back to a default.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,11 +34,13 @@ __all__ = [
     "ProfileError",
     "Strict",
     "load_profile",
+    "profile_for",
     "profile_names",
 ]
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILES = REPO / "config" / "profiles"
+DEFAULT = "demo"
 WORKER_MEMORY = 2 * 2**30
 """Free memory that ``workers: auto`` sets aside for each: chapters of the demo reach 3.9 GiB with
 two, their notebook's process included."""
@@ -49,7 +50,7 @@ class ProfileError(HelpersError):
     """A profile is misspelt, incomplete, or asks for what this machine does not have."""
 
 
-Source = Literal["embedded", "upstream", "hub", "dataverse"]
+Source = Literal["embedded", "own", "upstream", "hub", "dataverse"]
 Baseline = Literal["majority", "predict-nothing", "tfidf-lr", "embeddings-lr", "zero-shot"]
 
 
@@ -62,6 +63,7 @@ class Profile(Strict):
     data_of_task: dict[str, Source] = Field(default_factory=dict)
     tasks: list[str] = Field(min_length=1)
     describe_only: list[str] = Field(default_factory=list)
+    chapters: list[str] | Literal["all"] = "all"
     seed: int
     device: Literal["cpu", "cuda"]
     dtype: Literal["float32", "bfloat16"]
@@ -104,16 +106,27 @@ class Profile(Strict):
 
 def room_for_workers(threads: int) -> int:
     """Return how many workers this machine has cores and free memory for; at least one."""
-    import psutil
+    from helpers import limits
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    by_memory = psutil.virtual_memory().available // WORKER_MEMORY
-    return max(1, min((cores or 1) // threads, by_memory))
+    by_memory = limits.free_memory() // WORKER_MEMORY
+    return max(1, min(limits.cores() // threads, by_memory))
 
 
 def profile_names() -> list[str]:
     """Return the names of the shipped profiles, sorted."""
     return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def profile_for(tasks: str | list[str] | None) -> str:
+    """Return the profile that is meant where none is named: the task's own, else ``demo``.
+
+    `make new-task` makes a profile with the name of its task.
+    """
+    names = tasks.split(",") if isinstance(tasks, str) else tasks or []
+    found = [name.strip() for name in names if name.strip()]
+    if len(found) == 1 and found[0] in profile_names():
+        return found[0]
+    return DEFAULT
 
 
 def load_profile(name: str | Path, tasks: list[str] | None = None) -> Profile:

@@ -24,14 +24,17 @@ from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 from doit.task import Task as DoitTask
 
+from helpers import limits
 from helpers.chapters import (
     ENDS_WITH,
     NO_BAR,
     Chapter,
-    ChapterError,
     is_up_to_date,
     load_chapters,
+    wanted_chapters,
 )
+from helpers.profiles import HelpersError
+from helpers.report import PAGE, make_report
 from helpers.runs import Run, versions, write_json, write_performance
 
 GIB = 2**30
@@ -135,9 +138,7 @@ class _Loader(TaskLoader2):
     def __init__(self, run: Run, arguments: list[str], force: bool) -> None:
         super().__init__()
         self.run, self.arguments, self.force = run, arguments, force
-        cores, memory = os.cpu_count() or 1, psutil.virtual_memory().available
-        if hasattr(os, "sched_getaffinity"):
-            cores = len(os.sched_getaffinity(0))
+        cores, memory = limits.cores(), limits.free_memory()
         self.places = places(run, cores, memory)
         self.beside = int(cores > 1 and memory > MEMORY)  # one light chapter
         self._free = threading.Semaphore(self.places)
@@ -179,24 +180,36 @@ def _fresh(name: str, run: Run, force: bool) -> bool:
 
 
 def replicate(run: Run, arguments: list[str], chapters: list[str], force: bool = False) -> int:
-    """Run chapters (default: all) with all that they need; return the exit status.
+    """Run chapters with all that they need; return the exit status.
 
     Parameters
     ----------
     run : profile and folders.
     arguments : options that the ``chapter`` command of each chapter is given.
-    chapters : names; those that they need are added.
+    chapters : names (default: those of the profile); those that they need are added.
     force : execute even what is up to date (trainings that are done are still skipped).
     """
-    if unknown := [name for name in chapters if name not in load_chapters()]:
-        raise ChapterError(f"no chapter {unknown[0]}: choose from {', '.join(load_chapters())}")
+    wanted = wanted_chapters(run, chapters)
     began = time.perf_counter()
-    status = int(DoitMain(_Loader(run, arguments, force)).run(["run", *chapters]))
+    status = int(DoitMain(_Loader(run, arguments, force)).run(["run", *wanted]))
     if status == 0:
         write_json(run.path("manifest.json"), _manifest(run))
         print(f"all chapters done in {time.perf_counter() - began:.0f} s\n")
+        status = _report(run)
         print(summary(run))
     return status
+
+
+def _report(run: Run) -> int:
+    """Write the report page; say so if that fails, which takes nothing from the chapters."""
+    try:
+        make_report(run)
+    except (HelpersError, OSError) as error:
+        print(
+            f"error: no report page ({error})\n  again: python -m helpers.report", file=sys.stderr
+        )
+        return 1
+    return 0
 
 
 def _manifest(run: Run) -> dict[str, Any]:
@@ -205,7 +218,7 @@ def _manifest(run: Run) -> dict[str, Any]:
     return {
         "profile": run.profile.model_dump(),
         "versions": versions(),
-        "chapters": {name: chapter_inputs(name, run)["files"] for name in load_chapters()},
+        "chapters": {name: chapter_inputs(name, run)["files"] for name in wanted_chapters(run)},
     }
 
 
@@ -229,9 +242,11 @@ def summary(run: Run) -> str:
                     f"  n={row.n}"
                 )
     root = Path(os.path.relpath(run.root))
+    page = run.root / PAGE
+    first = [f"look at: {root / PAGE}   (in a browser)", ""] if page.is_file() else []
     lines += [
         "",
         f"read:    {root / 'notebooks'}/*.html   (the executed chapters)",
         f"figures: {root / 'figures'}/    tables: {root / 'tables'}/",
     ]
-    return "\n".join(lines)
+    return "\n".join([*first, *lines])

@@ -29,6 +29,7 @@ from helpers.tasks import Task
 
 __all__ = [
     "BASELINES",
+    "CROWD",
     "BaselineError",
     "applicable",
     "codebook_phrases",
@@ -38,6 +39,7 @@ __all__ = [
     "title",
 ]
 
+CROWD = "crowd-majority"  # the AI crowd's majority vote stands beside the baselines
 BASELINES = ("majority", "predict-nothing", "tfidf-lr", "embeddings-lr", "zero-shot")
 
 

@@ -74,10 +74,24 @@ def fit_predict(
     return _one_vs_rest(name, task, inputs, train, is_train, folds)
 
 
+class _Words(TfidfVectorizer):
+    """TF-IDF of words in at least two texts; of all words where no word is in two."""
+
+    def fit_transform(self, raw_documents: Any, y: Any = None) -> Any:
+        """Learn the words of some texts and return their weights."""
+        try:
+            return super().fit_transform(raw_documents, y)
+        except ValueError as error:
+            if "no terms remain" not in str(error):
+                raise
+            self.min_df = 1  # a few short texts: each pipeline has a vectoriser of its own
+            return super().fit_transform(raw_documents, y)
+
+
 def _steps(name: str) -> list[tuple[str, Any]]:
     if name == "tfidf-lr":
         # Fitted inside each fold: document frequencies of held-out texts stay out.
-        return [("tfidf", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2))]
+        return [("tfidf", _Words(ngram_range=(1, 2), sublinear_tf=True, min_df=2))]
     return [("scale", StandardScaler())]
 
 
@@ -106,10 +120,22 @@ def _multinomial(
         # With few texts a codebook may well have more labels than half of their number.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         for c in C_VALUES[name]:
-            guess = cross_val_predict(_logistic(name, c), inputs[is_train], y, cv=folds)
+            guess = _out_of_fold(_logistic(name, c), inputs[is_train], y, folds)
             right[c] = float((guess == y).mean())
         model = _logistic(name, max(right, key=lambda c: right[c])).fit(inputs[is_train], y)
     return [str(label) for label in model.predict(inputs)]
+
+
+def _out_of_fold(model: Pipeline, inputs: NDArray[Any], y: NDArray[Any], folds: KFold) -> Any:
+    """Predict each row by a model that has not seen it; rows of one class alone predict it."""
+    if all(len(set(y[rest])) > 1 for rest, _ in folds.split(inputs)):
+        return cross_val_predict(model, inputs, y, cv=folds)
+    guess = y.copy()
+    for rest, held in folds.split(inputs):
+        one = len(set(y[rest])) == 1
+        fitted = None if one else clone(model).fit(inputs[rest], y[rest])
+        guess[held] = y[rest][0] if fitted is None else fitted.predict(inputs[held])
+    return guess
 
 
 def _logistic(name: str, c: float, *, one_vs_rest: bool = False) -> Pipeline:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from helpers import limits
 from helpers.classify.reading import Shard
 from helpers.classify.settings import ClassifyError, Settings
 from helpers.classify.worker import Load, Summary, Worker
@@ -159,15 +160,12 @@ def _on_ray(
 
 def _workers_here(settings: Settings, engine: Engine) -> int:
     """Return how many workers this machine's cores, or GPUs, and memory allow."""
-    import psutil
-
     if settings.device == "cuda":
         import torch
 
         return max(1, torch.cuda.device_count())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    by_memory = psutil.virtual_memory().available // (MEMORY + _model_bytes(settings))
-    return int(max(1, min((cores or 1) // engine.threads, by_memory)))
+    by_memory = limits.free_memory() // (MEMORY + _model_bytes(settings))
+    return int(max(1, min(limits.cores() // engine.threads, by_memory)))
 
 
 def _workers_of_cluster(settings: Settings, engine: Engine) -> int:

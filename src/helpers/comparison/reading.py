@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from helpers.baselines import BASELINES, applicable, title
+from helpers.baselines import BASELINES, CROWD, applicable, title
 from helpers.comparison.tables import Comparison, ComparisonError, default_reference
 from helpers.metrics import LOWER_IS_BETTER, METRIC_NAMES, ModelInfo
 from helpers.tasks import Task
@@ -105,10 +105,11 @@ def scoreboard(metrics: pd.DataFrame, task: Task, split: str = "test") -> pd.Dat
 
 
 def best_pair(metrics: pd.DataFrame, task: Task, models: Mapping[str, ModelInfo]) -> list[str]:
-    """The largest fine-tuned model and, of the baselines, the best on the test texts."""
+    """The largest fine-tuned model and the best baseline, or crowd, on the test texts."""
     rows = _test_rows(metrics, task, HEADLINES[task.label_type])
     tuned = default_reference(models, rows.index)
-    baselines = rows[~rows.index.isin(models)]
+    # A model behind an endpoint may be one of ours, served: it is no baseline.
+    baselines = rows[rows.index.isin([*BASELINES, CROWD])]
     if baselines.empty:
         raise ComparisonError(f"task {task.name} has no baseline to set beside {tuned}")
     return [tuned, _best(baselines, HEADLINES[task.label_type])]

@@ -18,6 +18,7 @@ from helpers.tasks import Task
 
 SOURCES = {
     "embedded": "embedded texts",
+    "own": "own texts",
     "upstream": "the authors' texts",
     "hub": "hub texts",
     "dataverse": "deposited texts",
@@ -33,6 +34,11 @@ def load(run: Run, task: Task) -> Loaded:
 def source_title(run: Run, task: Task | None = None) -> str:
     """Say in a figure's title where the texts come from, e.g. ``embedded texts``."""
     return SOURCES[run.profile.source(task.name) if task else run.profile.data]
+
+
+def of_the_paper(run: Run) -> bool:
+    """Whether a run has texts that stand for the paper's tasks, not a user's own alone."""
+    return any(run.profile.source(task) != "own" for task in run.profile.tasks)
 
 
 def may_show(run: Run, task: Task) -> bool:

@@ -19,8 +19,8 @@ def load_texts(
 
     Parameters
     ----------
-    source : ``embedded``, ``upstream``, ``hub``, ``dataverse``, or another section of the task's
-        YAML that names a data file (a user's own data).
+    source : ``embedded``, ``own`` (`helpers.newtask`), ``upstream``, ``hub``, ``dataverse``, or
+        another section of the task's YAML that names a data file.
     upstream : folder of the authors' files; needed for ``upstream``.
     offline : for ``dataverse``: refuse to download; a file that was verified before is read.
 

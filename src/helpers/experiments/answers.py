@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from helpers.baselines import CROWD
 from helpers.data.prepared import scored_texts
 from helpers.experiments.endpoints import ask_endpoint, open_store
 from helpers.experiments.review import decisions_folder
@@ -15,8 +16,6 @@ from helpers.plans import LabelSource
 from helpers.runs import Run, write_frame
 from helpers.tasks import Task, load_task
 from helpers.verification.decisions import read_logs
-
-CROWD = "crowd-majority"
 
 
 def answers_of_others(run: Run, progress: bool = True) -> dict[str, dict[str, str]]:

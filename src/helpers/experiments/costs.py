@@ -66,7 +66,7 @@ def _plan(
 ) -> Planned:
     endpoint = run.profile.labelling.endpoints[labeller.endpoint]
     identity = endpoint.base_url.rstrip("/")
-    style = get_model(labeller.model).prompt if endpoint.serve else "full"
+    style = get_model(labeller.model).prompt if endpoint.serve else endpoint.prompt
     if endpoint.serve:
         folder = served_folder(run, task, labeller)
         identity = identity_of(folder) if folder.is_dir() else "not trained yet"

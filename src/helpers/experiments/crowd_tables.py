@@ -33,8 +33,9 @@ def first_questions(task: Task) -> dict[str, str]:
     for name in methods:
         question = next(method(name, task)())[0]  # type: ignore[arg-type]
         lines = str(question.prompt("[the text]")).strip().splitlines()
-        middle = [f"  … {len(lines) - 14} more lines …"] if len(lines) > 16 else lines[9:-5]
-        shown[f"{name}, {question.step}"] = "\n".join([*lines[:9], *middle, *lines[-5:]])
+        if len(lines) > 16:
+            lines = [*lines[:9], f"  … {len(lines) - 14} more lines …", *lines[-5:]]
+        shown[f"{name}, {question.step}"] = "\n".join(lines)
     return shown
 
 

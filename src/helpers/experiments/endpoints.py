@@ -58,7 +58,7 @@ def ask_endpoint(
     labeller = plan.labellers[name]
     endpoint = plan.endpoints[labeller.endpoint]
     replay, folder = plan.responses == "replay", None
-    style: Style = "full"
+    style: Style = endpoint.prompt
     if endpoint.serve:
         folder, style = served_folder(run, task.name, labeller), get_model(labeller.model).prompt
         labeller = labeller.model_copy(update={"model": f"{endpoint.serve}-{labeller.model}"})

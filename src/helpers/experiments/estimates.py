@@ -1,8 +1,8 @@
 """Chapter 09: what it estimates from, predictions for a pool of texts and a blind audit of it.
 
 The pool is the training split, of which chapter 03 drew the audit at random. Three kinds of
-labels of the pool meet here: predictions (all texts), the coders' codes (audit) and, since the
-embedded texts have them, gold labels (all texts). Gold labels are for comparison alone: no
+labels of the pool meet here: predictions (all texts), the coders' codes (audit) and, where
+they are known, gold labels (all texts). Gold labels are for comparison alone: no
 estimate sees them.
 """
 
@@ -39,6 +39,11 @@ PREDICTORS = {
 BASELINE = "embeddings-lr"
 NO_LABEL = "none"
 SETS = ("multi", "multi_intensity")
+NO_YEARS = (
+    "not run: regressions and simulation. They need a task with one label a text, an audit, and "
+    "texts with a column 'year'; its sections below stay empty. (Your own texts: name the column "
+    "with KEEP=year when you make the task.)"
+)
 
 
 class NotCoded(HelpersError):

@@ -101,7 +101,7 @@ def serve(
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_until_up(process, port, log, wait)
+            wait_until_up(process, port, log, wait)
             yield Served(f"http://{HOST}:{port}/v1", name, identity, log)
         finally:
             process.terminate()
@@ -118,7 +118,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path, wait: float) -> None:
+def wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path, wait: float) -> None:
+    """Wait until a server answers; if it ends or does not, say what it wrote last."""
     direct = requests.Session()
     direct.trust_env = False  # a proxy must not be asked for this machine
     deadline = time.monotonic() + wait

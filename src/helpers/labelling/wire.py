@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 # A base model goes on writing after its answer; the answer is one line. Not for models of this
-# package (`Endpoint.serve`): they were trained to end, and their tokenizer has no line break, which
-# makes the server fail.
+# package (`Endpoint.serve`, or `prompt: short`): they were trained to end, and their tokenizer has
+# no line break, which makes the server fail.
 STOP = ["\n"]
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 # Hosts that have replaced max_tokens by max_completion_tokens, and refuse the old name for some
@@ -59,7 +59,7 @@ def body(asked: Asked, labeller: Labeller, endpoint: Endpoint) -> dict[str, Any]
     prompt = str(asked.question.prompt(asked.text))
     if endpoint.api == "completions":
         sent["prompt"] = prompt
-        if not endpoint.serve:
+        if _needs_stop(endpoint):
             sent["stop"] = STOP
         if endpoint.logprobs:
             sent["logprobs"] = 1
@@ -71,6 +71,10 @@ def body(asked: Asked, labeller: Labeller, endpoint: Endpoint) -> dict[str, Any]
     if endpoint.logprobs:
         sent["logprobs"] = True
     return sent
+
+
+def _needs_stop(endpoint: Endpoint) -> bool:
+    return not endpoint.serve and endpoint.prompt == "full"
 
 
 def _max_tokens_name(endpoint: Endpoint) -> str:
@@ -143,7 +147,7 @@ def sampling_of(labeller: Labeller, endpoint: Endpoint) -> dict[str, Any]:
         "seed": labeller.sampling_seed,
         "max_tokens": labeller.max_tokens,
     }
-    if endpoint.api == "completions" and not endpoint.serve:
+    if endpoint.api == "completions" and _needs_stop(endpoint):
         sampling["stop"] = STOP
     return sampling
 
