@@ -56,6 +56,16 @@ def same_type(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one.get(key) == other.get(key) for key in SAME)
 
 
+def described(noted: dict[str, Any]) -> str:
+    """Return what `machine` noted in words: processor, cores, memory, GPU, system."""
+    cores = noted.get("cores")
+    parts = [str(noted.get("processor") or "processor not known")]
+    parts += [f"{cores} core{'s' if cores > 1 else ''}"] if cores else []
+    parts += [f"{noted['memory_gib']} GiB of memory"] if noted.get("memory_gib") else []
+    parts += [str(noted[key]) for key in ("gpu", "system") if noted.get(key)]
+    return ", ".join(parts)
+
+
 def _processor() -> tuple[str, set[str]]:
     info = Path("/proc/cpuinfo")
     found: dict[str, str] = {}

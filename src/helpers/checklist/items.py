@@ -53,7 +53,7 @@ REFORMS: dict[str, list[Item]] = {
         Item(
             "2c",
             "On what machine and with what software?",
-            "Type of processor or GPU, memory and operating system: a run does not record them.",
+            "Drivers, and the software of a cluster, if you used one: a run does not record them.",
         ),
         Item("2d", "Is there a README that leads from data and code to the results?"),
         Item("2e", "Is there one script that produces all results?"),

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from helpers.chapters import load_chapters
 from helpers.checklist.facts import Fact, Facts, listed
+from helpers.machine import described
 from helpers.runs import REPO, file_sha256
 
 HASH = 16  # digits that are shown
@@ -76,6 +77,10 @@ def machine(facts: Facts) -> list[Fact]:
     ]
     if numbers:
         found.append(Fact(f"versions: {numbers}", "`manifest.json`"))
+    stamps = (facts.run.root / "chapters" / f"{name}.json" for name in facts.done)
+    noted = [json.loads(path.read_text(encoding="utf-8")).get("machine") for path in stamps]
+    for words in dict.fromkeys(described(one) for one in noted if one):
+        found.append(Fact(f"machine: {words}", "`chapters/`", varies=True))
     times = facts.table("chapters", "performance")
     if len(times):
         each = [f"{r.chapter[:2]}: {r.seconds:.0f} s" for r in times.itertuples()]

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 import yaml
 
+from helpers.machine import described
 from helpers.report.blocks import Block, Link, Missing, Section, Sheet, Source, Title, Words
 from helpers.report.folder import RunFolder
 from helpers.report.words import NONE, count, duration, joined, memory
@@ -23,16 +24,8 @@ def machine_words(folder: RunFolder) -> str:
     profile = folder.profile
     where = "an NVIDIA GPU" if profile.device == "cuda" else "CPU alone"
     side = f"{count(profile.workers, 'worker')} with {count(profile.threads, 'thread')} each"
-    types = [_type(noted) for noted in folder.machines] or ["its type was not noted"]
+    types = [described(noted) for noted in folder.machines] or ["its type was not noted"]
     return f"{'; or '.join(dict.fromkeys(types))} ({where}, {side})"
-
-
-def _type(noted: dict[str, Any]) -> str:
-    parts = [str(noted.get("processor") or "processor not known")]
-    parts += [count(noted["cores"], "core")] if noted.get("cores") else []
-    parts += [f"{noted['memory_gib']} GiB of memory"] if noted.get("memory_gib") else []
-    parts += [str(noted[key]) for key in ("gpu", "system") if noted.get(key)]
-    return ", ".join(parts)
 
 
 def times(folder: RunFolder) -> Section:
