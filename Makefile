@@ -73,13 +73,15 @@ checklist: $(STAMP) ## write docs/checklist.md (demo), or runs/<profile>/checkli
 	@$(BIN)/python -m helpers.checklist --profile "$(PROFILE)" $(TASKS_OPTION) \
 		$(if $(filter demo,$(PROFILE)),--write docs/checklist.md)
 
-push: $(STAMP) ## share a model: TASK=... [MODEL=...] [REPO=user/name, with HF_TOKEN set]
-	@$(BIN)/python -m helpers.share push --profile "$(PROFILE)" $(if $(TASK),--task "$(TASK)") \
-		$(if $(MODEL),--model "$(MODEL)") $(if $(REPO),--repo "$(REPO)") $(OPTIONS)
+SHARED = --profile "$(PROFILE)" $(if $(TASK),--task "$(TASK)") $(if $(MODEL),--model "$(MODEL)") \
+	$(if $(LABELS),--labels "$(LABELS)")
 
-serve: $(STAMP) ## serve a fine-tuned model to OpenAI's clients: TASK=... [MODEL=...]
-	@$(BIN)/python -m helpers.share serve --profile "$(PROFILE)" $(if $(TASK),--task "$(TASK)") \
-		$(if $(MODEL),--model "$(MODEL)") $(OPTIONS)
+push: $(STAMP) ## share a model: TASK=... [MODEL=...] [REPO=user/name, with HF_TOKEN set]
+	@$(BIN)/python -m helpers.share push $(SHARED) $(if $(WHAT),--what "$(WHAT)") \
+		$(if $(REPO),--repo "$(REPO)") $(if $(RIGHTS),--rights "$(RIGHTS)") $(OPTIONS)
+
+serve: $(STAMP) ## serve a fine-tuned model to OpenAI's clients: TASK=... [MODEL=...] [PORT=8001]
+	@$(BIN)/python -m helpers.share serve $(SHARED) $(if $(PORT),--port "$(PORT)") $(OPTIONS)
 
 lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb

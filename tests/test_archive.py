@@ -391,9 +391,15 @@ def test_code_is_listed_alike_with_and_without_git(tmp_path):
     repo = small_repo(tmp_path / "repo")
     walked = [path.relative_to(repo).as_posix() for path in code_files(repo)]
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
+    subprocess.run(["git", "-C", str(repo), "add", "--all"], check=True)
     known = [path.relative_to(repo).as_posix() for path in code_files(repo)]
     assert known == walked and "README.md" in known
     assert not {"secret.token", "data/own/mine.csv", "data/upstream/sample.csv"} & set(known)
+    (repo / "config" / "profiles").mkdir(parents=True, exist_ok=True)
+    (repo / "config" / "profiles" / "mine.yaml").write_text("name: mine\n")
+    (repo / "letter.txt").write_text("not for the deposit\n")
+    added = {path.relative_to(repo).as_posix() for path in code_files(repo)} - set(known)
+    assert added == {"config/profiles/mine.yaml"}  # git knows neither
 
 
 def test_references_read_like_a_bibliography():

@@ -34,6 +34,17 @@ PARTS = {
 # Folders of trainings: their predictions go into one table each.
 CELLS = {"study": "training_size", "parts": "what_to_finetune"}
 NEVER = ("data/upstream/", "data/own/", "runs/", "archives/")
+FOLDERS = (
+    "bench/",
+    "binder/",
+    "config/",
+    "data/",
+    "docs/",
+    "figures/",
+    "notebooks/",
+    "src/",
+    "tests/",
+)
 ADAPTER = ("adapter", "manifest.json", "history.csv", "performance.json")
 
 
@@ -50,8 +61,9 @@ class LeftOut:
 def code_files(repo: Path) -> list[Path]:
     """Return the repository's files, sorted: those of git, or by the rules of .gitignore.
 
-    Files that git does not know but does not ignore either are among them: a new profile is part
-    of the run that used it. Never those below data/upstream, data/own, runs and archives.
+    Files that git does not know but does not ignore either are among them where they lie in one of
+    the package's folders: a new profile is part of the run that used it, a note beside the README
+    is not. Never those below data/upstream, data/own, runs and archives.
     """
     found = _by_git(repo)
     if found is None:
@@ -63,9 +75,15 @@ def code_files(repo: Path) -> list[Path]:
 def _by_git(repo: Path) -> set[str] | None:
     if not (repo / ".git").exists() or shutil.which("git") is None:
         return None
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(command, cwd=repo, capture_output=True, check=False)
-    return set(done.stdout.decode().split("\0")) - {""} if done.returncode == 0 else None
+    found: set[str] = set()
+    for option in ("--cached", "--others"):
+        command = ["git", "ls-files", "-z", option, "--exclude-standard"]
+        done = subprocess.run(command, cwd=repo, capture_output=True, check=False)
+        if done.returncode:
+            return None
+        names = set(done.stdout.decode().split("\0")) - {""}
+        found |= {n for n in names if option == "--cached" or n.startswith(FOLDERS)}
+    return found
 
 
 def _by_ignore_rules(repo: Path) -> set[str]:
