@@ -83,7 +83,7 @@ def test_a_page_folds_solutions_away_and_nothing_else():
             new_code_cell("shown = 1", outputs=[new_output("stream", text="seen")]),
         ]
     )
-    page, _ = pages.exporter().from_notebook_node(notebook)
+    page = pages.page(notebook)
     folded = re.findall(r'<details class="solution">.*?</details>', page, re.DOTALL)
     assert len(folded) == 1
     assert "<summary>Solution 1: a &lt;b&gt; &amp; c</summary>" in folded[0]
@@ -94,10 +94,16 @@ def test_a_page_folds_solutions_away_and_nothing_else():
 
 
 def test_a_page_takes_nothing_from_the_web():
-    code = new_code_cell("1", outputs=[new_output("stream", text="1")])
+    bar = {pages.WIDGET: {"model_id": "b", "version_major": 2}, "text/plain": "trainings:   0%"}
+    outputs = [new_output("stream", text="done"), new_output("display_data", data=bar)]
+    code = new_code_cell("1", outputs=outputs)
     notebook = new_notebook(cells=[new_markdown_cell("a $x^2$"), code])
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-    page, _ = pages.exporter().from_notebook_node(notebook)
+    page = pages.page(notebook)
+    assert (
+        "done" in page and "trainings" not in page
+    )  # a bar needs a script
+    assert page == pages.page(notebook) and len(code.outputs) == 2
     assert not re.findall(r"<script(?! type=\"application/vnd\.)", page)  # but a widget's data
     assert not re.findall(r"(?:src|href)=[\"'](?:https?:)?//|@import|url\((?:https?:)?//", page)
 

@@ -232,9 +232,8 @@ def export_html(notebook: Path) -> Path:
     """Write an executed notebook as HTML beside it."""
     import nbformat
 
-    from helpers.pages import exporter
+    from helpers.pages import page
 
-    body, _ = exporter().from_notebook_node(nbformat.read(notebook, as_version=4))
     target = notebook.with_suffix(".html")
-    target.write_text(body, encoding="utf-8")
+    target.write_text(page(nbformat.read(notebook, as_version=4)), encoding="utf-8")
     return target

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
+    from nbformat import NotebookNode
 
 SOLUTION = "solution"
 """Tag of the cells that hold the solution of an exercise."""
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""Outputs of this type need a script to be seen; in executed chapters they are progress bars."""
 
 TEMPLATE = """\
 {%- extends 'lab/index.html.j2' -%}
@@ -57,3 +61,20 @@ def exporter(**options: Any) -> HTMLExporter:
     from nbconvert import HTMLExporter
 
     return HTMLExporter(raw_template=TEMPLATE, **options)
+
+
+def page(notebook: NotebookNode) -> str:
+    """Return an executed notebook as HTML; the same notebook gives the same page.
+
+    Parameters
+    ----------
+    notebook : read by `nbformat.read`; it is not changed.
+    """
+    from copy import deepcopy
+
+    shown = deepcopy(notebook)
+    for cell in shown.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if WIDGET not in one.get("data", {})]
+    body, _ = exporter().from_notebook_node(shown)
+    return str(body)
