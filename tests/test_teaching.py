@@ -100,9 +100,7 @@ def test_a_page_takes_nothing_from_the_web():
     notebook = new_notebook(cells=[new_markdown_cell("a $x^2$"), code])
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
     page = pages.page(notebook)
-    assert (
-        "done" in page and "trainings" not in page
-    )  # a bar needs a script
+    assert "done" in page and "trainings" not in page  # a bar needs a script
     assert page == pages.page(notebook) and len(code.outputs) == 2
     assert not re.findall(r"<script(?! type=\"application/vnd\.)", page)  # but a widget's data
     assert not re.findall(r"(?:src|href)=[\"'](?:https?:)?//|@import|url\((?:https?:)?//", page)
