@@ -13,7 +13,7 @@ import papermill
 import pytest
 
 from helpers import limits, start
-from helpers.chapters import load_chapters
+from helpers.chapters import chapter_inputs, load_chapters
 from helpers.runs import REPO, Run, file_sha256, open_run, versions, write_json
 from helpers.start import book, checks, results
 
@@ -28,14 +28,7 @@ def made_up_run(root: Path) -> Run:
     run.path("notebooks", f"{FIRST}.html").write_text("<p>page</p>")
     table = run.path("tables", "data_overview.csv")
     table.write_text("x\n1\n")
-    modules = (REPO / "src" / "helpers").rglob("*.py")
-    files = {path.relative_to(REPO).as_posix(): file_sha256(path) for path in modules}
-    inputs = {
-        "files": files,
-        "earlier": {},
-        "profile": run.profile.model_dump(exclude={"workers"}),
-        "versions": versions(),
-    }
+    inputs = chapter_inputs(FIRST, run)  # as a chapter stamps them
     outputs = {"tables/data_overview.csv": file_sha256(table)}
     write_json(run.path("chapters", f"{FIRST}.json"), {"inputs": inputs, "outputs": outputs})
     run.path("performance", "chapters.csv").write_text(f"chapter,seconds\n{FIRST},90\n")

@@ -70,12 +70,17 @@ def _sums(files: Iterable[Path], base: Path) -> dict[str, str]:
     return sums
 
 
+def code_of_chapters() -> list[Path]:
+    """Return the modules that decide what chapters give: all but those of `AFTERWARDS`."""
+    code = REPO / "src" / "helpers"
+    return [f for f in code.rglob("*.py") if f.relative_to(code).parts[0] not in AFTERWARDS]
+
+
 def chapter_inputs(name: str, run: Run) -> dict[str, Any]:
     """Return all that decides what a chapter gives: file sums, resolved profile and versions."""
     chapters = load_chapters()
     files = [NOTEBOOKS / f"{name}.ipynb", REPO / "config" / "models.yaml"]
-    code = REPO / "src" / "helpers"
-    files += [f for f in code.rglob("*.py") if f.relative_to(code).parts[0] not in AFTERWARDS]
+    files += code_of_chapters()
     files += [REPO / "config" / "tasks" / f"{task}.yaml" for task in run.profile.tasks]
     files += (REPO / "data" / "codebooks").glob("*.csv")
     files += (REPO / "data" / "published").glob("*.csv")

@@ -11,7 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.chapters import NOTEBOOKS, Chapter, load_chapters, wanted_chapters
+from helpers.chapters import (
+    NOTEBOOKS,
+    Chapter,
+    code_of_chapters,
+    load_chapters,
+    wanted_chapters,
+)
 from helpers.runs import REPO, Run, file_sha256, versions
 
 STATES = ("never run", "up to date", "out of date")
@@ -67,7 +73,7 @@ def chapter_state(name: str, chapter: Chapter, run: Run) -> str:
         # Settings that no result depends on (workers) are not in the stamp.
         all(profile.get(key) == value for key, value in inputs["profile"].items())
         and inputs["versions"] == versions()
-        and _code(inputs["files"]) == _code(_modules())
+        and _code(inputs["files"]) == {f.relative_to(REPO).as_posix() for f in code_of_chapters()}
         and _unchanged(inputs["files"], REPO, since)
         and _unchanged(inputs["earlier"] | done["outputs"], run.root, since)
     )
@@ -118,11 +124,6 @@ def _published(profile: str) -> dict[str, float]:
     rows = pd.read_csv(TIMES)
     rows = rows[rows["profile"] == profile]
     return dict(rows[["chapter", "seconds"]].itertuples(index=False, name=None))
-
-
-def _modules() -> list[str]:
-    files = (REPO / "src" / "helpers").rglob("*.py")
-    return [path.relative_to(REPO).as_posix() for path in files]
 
 
 def _code(names: Iterable[str]) -> set[str]:
