@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,8 +68,9 @@ def _make(options: argparse.Namespace) -> int:
     )
     made = make_archive(run, out, chosen)
     size = made.file.stat().st_size / 2**20
-    print(f"{made.file}  {size:.1f} MiB, {made.files} files, {made.tables} tables")
-    print(f"{made.folder}/  the same, unpacked; begin with README.md")
+    file, folder = os.path.relpath(made.file), os.path.relpath(made.folder)
+    print(f"{file}  {size:.1f} MiB, {made.files} files, {made.tables} tables")
+    print(f"{folder}/  the same, unpacked; begin with README.md")
     for name in made.undescribed:
         print(f"not described in config/archive/codebook.yaml: {name}")
     for what in made.to_fill:
@@ -84,7 +86,7 @@ def _verify(options: argparse.Namespace) -> int:
         Path(options.file), into, setup=not options.no_setup, upstream=options.upstream
     )
     print(done.comparison.summary())
-    print(f"report: {done.report}")
+    print(f"report: {os.path.relpath(done.report)}")
     return 0 if done.comparison.equal else 1
 
 
