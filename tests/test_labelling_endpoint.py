@@ -420,7 +420,8 @@ def test_a_store_that_fails_stops_the_labeller(server, store, monkeypatch):
 
 
 CHILD = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from openai_server import Server
 from test_labelling_endpoint import make, texts
 from helpers.labelling.store import ResponseStore
