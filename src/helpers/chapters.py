@@ -104,8 +104,8 @@ def _data_files(run: Run) -> list[Path]:
     """Return the files that say what the texts are, by the sources of the run's tasks."""
     named = [*run.profile.tasks, *run.profile.describe_only]
     own = [task for task in named if run.profile.source(task) == "own"]
-    # The texts and the codebook; what was found in the user's file (report.*) decides nothing.
-    files = [path for task in own for path in (REPO / "data" / "own" / task).glob("[!r]*.*")]
+    folders = [REPO / "data" / "own" / task for task in own]
+    files = [folder / name for folder in folders for name in ("texts.jsonl", "codebook.csv")]
     if run.profile.data == "embedded":
         return [*files, *(REPO / "data" / "embedded").glob("*.jsonl")]
     if run.profile.data == "own":
