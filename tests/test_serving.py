@@ -126,7 +126,7 @@ def test_a_server_that_does_not_answer_in_time_is_ended(folder, tmp_path):
 
 
 def test_an_error_in_the_block_ends_the_server(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "wait_until_up", lambda *_: None)
+    monkeypatch.setattr(serving, "_wait_until_up", lambda *_: None)
     before, started = servers(psutil.Process()), []
     with (
         pytest.raises(ZeroDivisionError),

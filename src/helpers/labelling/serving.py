@@ -100,16 +100,8 @@ def serve(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        try:
-            wait_until_up(process, port, log, wait)
+        with answering(process, port, log, wait):
             yield Served(f"http://{HOST}:{port}/v1", name, identity, log)
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _free_port() -> int:
@@ -118,8 +110,30 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path, wait: float) -> None:
-    """Wait until a server answers; if it ends or does not, say what it wrote last."""
+@contextlib.contextmanager
+def answering(
+    process: subprocess.Popen[bytes], port: int, log: Path, wait: float
+) -> Iterator[None]:
+    """Wait until a server answers, and end it in the end, whatever happens.
+
+    Raises
+    ------
+    ServingError
+        If it ends, or does not answer in so many seconds: with what it wrote last.
+    """
+    try:
+        _wait_until_up(process, port, log, wait)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path, wait: float) -> None:
     direct = requests.Session()
     direct.trust_env = False  # a proxy must not be asked for this machine
     deadline = time.monotonic() + wait

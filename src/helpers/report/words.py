@@ -101,11 +101,6 @@ def joined(items: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(found[:-1])} {last} {found[-1]}"
 
 
-def capital(text: str) -> str:
-    """Return the text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
-
-
 def of_labels(source: str) -> str:
     """Name the labels that a model learnt from."""
     kind, _, share = source.partition("-")

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from helpers.labelling.serving import OFFLINE, PARENT, wait_until_up
+from helpers.labelling.serving import OFFLINE, PARENT, answering
 from helpers.share.errors import ShareError
 from helpers.share.finished import Trained
 from helpers.share.folder import ABOUT, about
@@ -186,16 +186,8 @@ def running(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for this process, which then ends the server
         )
-        try:
-            wait_until_up(process, port, log, wait)
+        with answering(process, port, log, wait):
             yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def profile_lines(model: Model, port: int) -> str:
